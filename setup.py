@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="tinyddpm",
+    version="0.1.0",
+    description="Denoising diffusion probabilistic models in NumPy and autograd, with the ELBO computed term by term",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=["tinyddpm", "tinyddpm.network"],
+    package_data={"tinyddpm": ["mnist_5k.npz"]},
+    python_requires=">=3.10",
+    install_requires=["numpy>=1.26", "autograd[scipy]>=1.7", "matplotlib>=3.6", "tqdm"],
+    extras_require={"test": ["pytest", "hypothesis", "mpmath", "pooch"], "download": ["pooch"]},
+)
