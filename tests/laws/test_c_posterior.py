@@ -1,0 +1,54 @@
+"""C. The posterior q(x_{t−1} | x_t, x_0).  Functions only: no oracle, no chance."""
+import numpy as np
+from draws import assert_close, betas, cases, column, log_normal, tables
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(cases(lengths=(2, 3, 5, 8, 50, 1000), first_t=2), st.integers(0, 2 ** 16))
+def test_posterior_is_bayes_rule(ddpm, case, seed):
+    """log q(x_{t−1}|x_t,x_0) = log q(x_t|x_{t−1}) + log q(x_{t−1}|x_0) − log q(x_t|x_0) at any x_{t−1} (Luo 71–84)."""
+    size = 1 + abs(case.x_0).max()
+    x_prev = size * np.random.default_rng(seed).standard_normal(case.x_0.shape)
+    x_t = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
+    posterior = log_normal(x_prev, *ddpm.q_posterior(case.beta, x_t, case.x_0, case.t))
+    terms = [log_normal(x_t, *ddpm.q_step(case.beta, x_prev, case.t)),
+             log_normal(x_prev, *ddpm.q_marginal(case.beta, case.x_0, case.t - 1)),
+             -log_normal(x_t, *ddpm.q_marginal(case.beta, case.x_0, case.t))]
+    scale = abs(posterior) + sum(map(abs, terms))
+    assert_close(posterior, sum(terms), 1e-9, scale, "log q(x_{t-1} | x_t, x_0)")
+
+
+@given(betas(lengths=(2, 3, 5, 8, 50, 1000)), st.data())
+def test_posterior_weights(ddpm, beta, data):
+    """c_0 + c_t·√ᾱ_t = √ᾱ_{t−1};  1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1});  c_t²·(1 − ᾱ_t) + β̃_t = 1 − ᾱ_{t−1} (Luo 84)."""
+    t = data.draw(st.sampled_from([2, 3, len(beta) // 2, len(beta)]).filter(lambda t: 2 <= t <= len(beta)))
+    log_ab, om, _ = tables(beta)
+    zero, one = np.zeros((1, 1)), np.ones((1, 1))
+    c_0, var = (float(np.squeeze(a)) for a in ddpm.q_posterior(beta, zero, one, t))
+    c_t = float(np.squeeze(ddpm.q_posterior(beta, one, zero, t)[0]))
+    root = np.exp(log_ab / 2)
+    assert_close(c_0 + c_t * root[t], root[t - 1], 1e-12, root[t - 1], "c_0 + c_t·√ᾱ_t = √ᾱ_{t-1}")
+    precision = (1 - beta[t - 1]) / beta[t - 1] + 1 / om[t - 1]
+    assert_close(1 / var, precision, 1e-12, precision, "1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t-1})")
+    assert_close(c_t ** 2 * om[t] + var, om[t - 1], 1e-12, om[t - 1], "c_t²·(1 − ᾱ_t) + β̃_t = 1 − ᾱ_{t-1}")
+
+
+@given(cases(), st.sampled_from([1.0, 1e30, -1e30]))
+def test_posterior_at_the_first_step_is_x_0(ddpm, case, x_1):
+    """At t = 1 exactly: c_0 = 1, c_t = 0, β̃_1 = 0, wherever x_1 is (Ho 6–7 with ᾱ_0 = 1)."""
+    mean, var = ddpm.q_posterior(case.beta, np.full_like(case.x_0, x_1), case.x_0, np.ones_like(case.t))
+    assert_close(mean, case.x_0, 0, law="mean of q(x_0 | x_1, x_0)")
+    assert_close(var, 0, 0, law="its variance")
+
+
+@given(cases())
+def test_posterior_mean_in_terms_of_the_noise(ddpm, case):
+    """μ̃_t = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t (5.1, Luo 124)."""
+    _, om, _ = tables(case.beta)
+    x_t = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
+    beta = column(case.beta[case.t - 1], x_t)
+    share = beta / np.sqrt(column(om[case.t], x_t)) * case.eps
+    right = (x_t - share) / np.sqrt(1 - beta)
+    assert_close(ddpm.q_posterior(case.beta, x_t, case.x_0, case.t)[0], right, 1e-11,
+                 (abs(x_t) + abs(share)) / np.sqrt(1 - beta) + abs(case.x_0), "μ̃_t")

@@ -1,0 +1,107 @@
+"""Gaussians and the 256-level decoder, against mpmath and at their limits."""
+import mpmath
+import numpy as np
+import pytest
+from autograd import elementwise_grad
+from autograd.test_util import check_grads
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyddpm import Gaussian, bits_per_dim, discretised_log_prob
+from tinyddpm.data import from_levels
+from tinyddpm.gaussian import log_normal_interval
+
+LEVELS = from_levels(np.arange(256)).astype(float)[:, None]
+
+
+def all_levels(mean, std):
+    """log P_k of every level, (256,)."""
+    return discretised_log_prob(LEVELS, Gaussian(np.full((256, 1), mean), np.full((256, 1), std ** 2)))
+
+
+@given(st.floats(-1.5, 1.5), st.floats(-7, 3).map(np.exp))
+def test_the_256_probabilities_sum_to_one(mean, std):
+    assert np.exp(all_levels(mean, std)).sum() == pytest.approx(1, abs=1e-12)
+
+
+@given(st.floats(-1, 1), st.floats(-4, 1).map(np.exp), st.integers(0, 255))
+def test_a_level_is_the_integral_over_its_bin(mean, std, level):
+    """Against Φ in 50 digits, tails too: no tanh in its place, no floor under it."""
+    with mpmath.workdps(50):
+        side = -1 if level / 127.5 - 1 > mean else 1  # in the left tail no difference cancels
+        edges = [side * ((mpmath.mpf(2 * level) + step) / 255 - 1 - mean) / std for step in (side, -side)]
+        if level in (0, 255):
+            edges[0 if (level == 255) == (side == 1) else 1] = side * mpmath.inf * (1 if level == 255 else -1)
+        expected = float(mpmath.log(mpmath.ncdf(edges[0]) - mpmath.ncdf(edges[1])))
+    assert all_levels(mean, std)[level] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype, precision", [(np.float64, 1e-9), (np.float32, 1e-4)])
+def test_far_tails_are_right_and_have_a_slope(dtype, precision):
+    """To 150 standard deviations on either side."""
+    for z in (-150.0, -40.0, -5.0, 5.0, 40.0, 150.0):
+        low, high = np.array([z - 0.25], dtype), np.array([z + 0.25], dtype)
+        with mpmath.workdps(60):  # in the left tail, where no difference cancels
+            expected = float(mpmath.log(mpmath.ncdf(-abs(z) + 0.25) - mpmath.ncdf(-abs(z) - 0.25)))
+        value, slope = log_normal_interval(low, high), elementwise_grad(lambda m: log_normal_interval(low - m, high - m))(0 * low)
+        assert value.dtype == slope.dtype == dtype
+        assert value[0] == pytest.approx(expected, rel=precision)
+        assert slope[0] == pytest.approx(z, abs=1)  # about (x − μ)/σ²
+
+
+def test_narrow_bins_and_wide_gaussians():
+    """σ → ∞ leaves half to either open end; between them the density times the width, and no log of zero."""
+    with np.errstate(all="raise"):
+        log_p = all_levels(0.0, 1e9)
+    assert np.exp(log_p[[0, 255]]) == pytest.approx(0.5, rel=1e-8)
+    assert log_p[1:-1] == pytest.approx(np.log(2 / 255 / 1e9 / np.sqrt(2 * np.pi)), rel=1e-9)
+
+
+@given(st.floats(-1, 1), st.floats(-4, 1).map(np.exp))
+def test_the_levels_are_mirror_images(mean, std):
+    assert all_levels(mean, std) == pytest.approx(all_levels(-mean, std)[::-1], rel=1e-9, abs=1e-9)
+
+
+def test_decoder_gradients():
+    rng = np.random.default_rng(0)
+    x_0, mean, log_var = LEVELS[rng.integers(256, size=(3, 5)), 0], rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
+    x_0[0, :2] = -1, 1
+    check_grads(lambda m, v: discretised_log_prob(x_0, Gaussian(m, np.exp(1.0) ** v)), modes=["rev"], order=1)(mean, log_var)
+
+
+def test_fine_levels_approach_the_density():
+    """−log P ≈ −log density − log(bin width) for a Gaussian wide against a bin."""
+    gaussian = Gaussian(np.zeros((256, 1)), np.full((256, 1), 0.3 ** 2))
+    smooth = gaussian.log_prob(LEVELS) + np.log(2 / 255)
+    assert all_levels(0.0, 0.3)[1:-1] == pytest.approx(smooth[1:-1], abs=2e-3)
+
+
+def test_a_uniform_guess_costs_eight_bits():
+    assert bits_per_dim(784 * np.log(256), 784) == pytest.approx(8, rel=1e-15)
+
+
+def test_the_decoder_takes_levels_only():
+    with pytest.raises(ValueError, match="0.5.*256 levels"):
+        discretised_log_prob(np.array([[0.5]]), Gaussian(np.zeros((1, 1)), np.ones((1, 1))))
+
+
+def test_density_integrates_to_one_and_entropy_is_its_mean_log():
+    gaussian = Gaussian(np.array([[0.7]]), np.array([[0.3]]))
+    x = np.linspace(-9, 9, 20001)[:, None]
+    density = np.exp(gaussian.log_prob(x))
+    assert density.sum() * 18 / 20000 == pytest.approx(1, abs=1e-12)
+    assert -(density * np.log(np.maximum(density, 1e-300))).sum() * 18 / 20000 == pytest.approx(gaussian.entropy()[0], abs=1e-12)
+
+
+def test_reparameterised_draw_passes_gradients():
+    """∂z/∂μ = 1 and ∂z/∂σ = ε (5.1.1)."""
+    eps = np.array([[0.5, -2.0]])
+    by_std = elementwise_grad(lambda std: Gaussian(np.ones((1, 2)), std ** 2).sample(eps))
+    by_mean = elementwise_grad(lambda mean: Gaussian(mean, np.full((1, 2), 4.0)).sample(eps))
+    assert by_std(np.full((1, 2), 2.0)) == pytest.approx(eps) and by_mean(np.zeros((1, 2))) == pytest.approx(1)
+
+
+def test_gradients_of_kl():
+    rng = np.random.default_rng(1)
+    m, v, n, w = rng.standard_normal((2, 3)), rng.random((2, 3)) + 0.1, rng.standard_normal((2, 3)), rng.random((2, 3)) + 0.1
+    check_grads(lambda *p: Gaussian(*p[:2]).kl(Gaussian(*p[2:])), modes=["rev"], order=2)(m, v, n, w)

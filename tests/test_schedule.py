@@ -1,0 +1,71 @@
+"""Schedules: tables in float64 against mpmath, and the facts about T that surprise."""
+import mpmath
+import numpy as np
+import pytest
+
+from tinyddpm import Schedule, cosine, linear, log_snr_uniform
+
+every_schedule = pytest.mark.parametrize("schedule", [linear(1000), linear(50), linear(1000, scaled=False), cosine(1000), cosine(1),
+                                                      log_snr_uniform(100), log_snr_uniform(1), Schedule([1e-10] * 50)])
+
+
+@every_schedule
+def test_tables(schedule):
+    T = schedule.T
+    assert all(len(a) == T + 1 and a.dtype == np.float64 for a in (schedule.beta, schedule.alpha_bar, schedule.snr))
+    assert schedule.alpha_bar[0] == 1 and schedule.one_minus_alpha_bar[0] == schedule.beta_tilde[1] == 0
+    assert (np.diff(schedule.alpha_bar) < 0).all() and (np.diff(schedule.log_snr) < 0).all()
+    with mpmath.workdps(40):
+        product = mpmath.mpf(1)
+        for t in range(1, T + 1):
+            before, product = product, product * (1 - mpmath.mpf(schedule.beta[t]))
+            assert float(schedule.one_minus_alpha_bar[t] / (1 - product)) == pytest.approx(1, abs=1e-12)
+            if t > 1:
+                assert float(schedule.beta_tilde[t] / (schedule.beta[t] * (1 - before) / (1 - product))) == pytest.approx(1, abs=1e-12)
+    with pytest.raises(ValueError):
+        schedule.beta[1] = 0.5  # read-only
+
+
+def test_linear_is_scaled_with_T():
+    """log ᾱ_T → −1000·(β_1 + β_T)/2 = −10.05 as T grows."""
+    assert linear(10 ** 6).log_alpha_bar[-1] == pytest.approx(-10.05, abs=1e-3)
+    assert linear(1000).log_alpha_bar[-1] == pytest.approx(-10.05, abs=0.1)
+    assert np.diff(linear(50).beta[1:], 2) == pytest.approx(0, abs=1e-15)
+    assert linear(50, scaled=False).alpha_bar[-1] == pytest.approx(0.603, abs=1e-3)
+    assert linear(21).T == 21
+    with pytest.raises(ValueError, match=r"beta_20 = 1 of T = 20.*larger T"):
+        linear(20)
+
+
+def test_cosine():
+    """ᾱ_t = f(t/T)/f(0) up to the one clipped β, and the same curve for every T."""
+    for T in (1, 2, 10, 1000):
+        f = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
+        schedule = cosine(T)
+        assert schedule.alpha_bar[:-1] == pytest.approx(f[:-1] / f[0], rel=1e-11)
+        assert (schedule.beta == 0.999).sum() == 1 == (schedule.beta[-1] == 0.999)
+        assert schedule.alpha_bar[-1] == pytest.approx(schedule.alpha_bar[-2] * 0.001, rel=1e-12)
+    assert cosine(1000).alpha_bar[::100][:-1] == pytest.approx(cosine(10).alpha_bar[:-1], rel=1e-11)
+
+
+def test_log_snr_uniform():
+    assert log_snr_uniform(101, 10, -10).log_snr[1:] == pytest.approx(np.linspace(10, -10, 101), abs=1e-9)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"), (lambda: Schedule([np.nan]), "beta_1 = nan"),
+    (lambda: Schedule([[0.1]]), "shape"), (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"),
+    (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"), (lambda: linear(10).check_t(11), "t = 11 is outside 1..T = 10|every beta")])
+def test_bad_schedules_are_refused_in_a_sentence(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_bad_times_are_refused_in_a_sentence():
+    schedule, x = cosine(10), np.zeros((3, 2))
+    for t, message in [(0, "t = 0 is outside 1..T = 10"), (11, "t = 11"), (np.array([1, 2, 12]), "t = 12"), (1.5, "no integer"),
+                       (np.array([1, 2]), "one for each of the 3 items"), (np.ones((3, 1), int), "shape")]:
+        with pytest.raises(ValueError, match=message):
+            schedule.at(t, x)
+    with pytest.raises(ValueError, match="dtype int64"):
+        schedule.at(1, np.zeros((3, 2), np.int64))

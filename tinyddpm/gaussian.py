@@ -1,0 +1,122 @@
+"""Gaussians: the only distributions a diffusion model is made of.
+
+Every distribution in the derivation, forward or reverse, is a Gaussian with independent
+coordinates, N(x; μ, v).  `v` is always the *variance*.  Four things are asked of it: its density,
+a draw, its entropy, and its KL divergence from another one.  The last is what the ELBO adds up.
+
+The first axis of every array is the batch, so a density, an entropy and a KL of arrays shaped
+(B, ...) are (B,): one number an item, in nats, summed over all the other axes.
+"""
+from typing import Any, NamedTuple
+
+import autograd.numpy as np
+import numpy
+from autograd.extend import defvjp, primitive
+
+LOG_2PI = float(numpy.log(2 * numpy.pi))
+
+
+def sum_over_dimensions(x):
+    """(B, ...) → (B,): the sum over every axis but the batch."""
+    return np.sum(x, axis=tuple(range(1, x.ndim)))
+
+
+class Gaussian(NamedTuple):
+    """N(mean, var): independent coordinates.  mean: (B, ...); var broadcasts against it."""
+
+    mean: Any
+    var: Any
+
+    def log_prob(self, x):
+        """log N(x; μ, v) in nats, (B,).  x: the shape of the mean."""
+        return sum_over_dimensions(-0.5 * (LOG_2PI + np.log(self.var) + (x - self.mean) ** 2 / self.var))
+
+    def sample(self, eps):
+        """The reparameterised draw μ + σ·ε (eq 5.1.1): the chance is all in ε ~ N(0, I).
+
+        So ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters.
+        """
+        return self.mean + np.sqrt(self.var) * eps
+
+    def entropy(self):
+        """E[−log N(x; μ, v)] in nats, (B,)."""
+        return sum_over_dimensions(0.5 * (LOG_2PI + 1 + np.log(self.var)) + 0 * self.mean)
+
+    def kl(self, other):
+        """KL(self ‖ other) = E_self[log self − log other] ≥ 0 in nats, (B,) (eq 1.1).
+
+        Per coordinate ½[r − 1 − log r + (μ − μ')²/v'] with r = v/v'.  Written in d = log r,
+        r − 1 − log r = expm1(d) − d keeps its digits when the two are nearly equal, where the
+        textbook formula subtracts numbers that agree in all of theirs.
+        """
+        d = np.log(self.var / other.var)
+        return 0.5 * sum_over_dimensions(np.expm1(d) - d + (self.mean - other.mean) ** 2 / other.var)
+
+
+def standard_normal_like(x):
+    """N(0, I) in the shape and dtype of x: the end of the forward process, the start of the reverse."""
+    return Gaussian(np.zeros(x.shape, x.dtype), np.ones((), x.dtype))
+
+
+# The decoder p_θ(x_0 | x_1) gives a density to real-valued data, and `Gaussian.log_prob` is that.
+# An image is not real-valued: it has 256 levels, and what it needs is a probability for each.
+
+LEVELS = 256
+
+
+def to_levels(x_0):
+    """x_0 in [−1, 1] → its grey level 0…255 as floats, with x_0 = 2·level/255 − 1.
+
+    ValueError: an entry of x_0 that is none of the 256 levels.
+    """
+    level = numpy.round((x_0 + 1) * 127.5)
+    astray = ~((level >= 0) & (level <= 255) & (abs(level / 127.5 - 1 - x_0) < 1e-4))
+    if astray.any():
+        raise ValueError(f"x_0 holds {x_0[astray].flat[0]}: the discretised decoder takes the 256 levels "
+                         f"2k/255 - 1, k = 0..255, and nothing between them")
+    return level
+
+
+def discretised_log_prob(x_0, gaussian):
+    """log of the probability that a Gaussian gives to each of 256 levels, (B,) nats (Ho 13).
+
+    The Gaussian is integrated over the level's bin, x_0 ± 1/255; the bins of the first and the last
+    level are open to −∞ and +∞, so the 256 probabilities sum to one.
+    x_0: (B, ...) of levels in [−1, 1].  ValueError: anything else in x_0.
+    """
+    level, std = to_levels(x_0), np.sqrt(gaussian.var)
+    # From the level and not from x_0, so that neighbouring bins share their edge to the last bit.
+    low = np.where(level == 0, -np.inf, ((2 * level - 1) / 255 - 1 - gaussian.mean) / std)
+    high = np.where(level == LEVELS - 1, np.inf, ((2 * level + 1) / 255 - 1 - gaussian.mean) / std)
+    return sum_over_dimensions(log_normal_interval(low, high))
+
+
+@primitive
+def log_normal_interval(low, high):
+    """log[Φ(high) − Φ(low)] for low < high, with Φ the standard normal CDF; elementwise.
+
+    Three things could go wrong.  In the right tail both Φ round to 1: mirror it into the left.  In the
+    left tail both underflow: subtract in log space.  And a bin so narrow that the two Φ agree is its
+    density at the middle times its width.
+    """
+    from scipy.special import log_ndtr  # here, because only images need SciPy, and it is slow to import
+
+    mirrored = low + high > 0
+    low, high = numpy.where(mirrored, -high, low), numpy.where(mirrored, -low, high)
+    width = high - low
+    narrow = width < numpy.finfo(width.dtype).eps ** (1 / 3)
+    log_high = log_ndtr(high)
+    log_ratio = numpy.where(narrow, -1, log_ndtr(low) - log_high)
+    middle, width = numpy.where(narrow, (low + high) / 2, 0), numpy.where(narrow, width, 1)
+    return numpy.where(narrow, numpy.log(width) - 0.5 * (LOG_2PI + middle ** 2),
+                       log_high + numpy.log(-numpy.expm1(log_ratio)))
+
+
+def _density_over_interval(z, log_interval):
+    """φ(z) / [Φ(high) − Φ(low)], formed in log space: a ratio of two underflows is still a number."""
+    return np.exp(-0.5 * (LOG_2PI + z ** 2) - log_interval)
+
+
+defvjp(log_normal_interval,
+       lambda ans, low, high: lambda g: -g * _density_over_interval(low, ans),
+       lambda ans, low, high: lambda g: g * _density_over_interval(high, ans))

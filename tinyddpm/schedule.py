@@ -1,0 +1,145 @@
+"""The noise schedule: how much noise the forward process adds at each step t = 1…T.
+
+Everything follows from β_t, the variance of the noise of one step.  α_t = 1 − β_t is what is left of
+the signal's variance after one step, ᾱ_t = ∏_{s≤t} α_s after all of them, and ᾱ_t/(1 − ᾱ_t) is the
+signal-to-noise ratio.  Tables have T + 1 entries and are indexed as in the papers: `beta[t]` is β_t,
+and `alpha_bar[0] == 1` says that x_0 is the data itself.
+
+Near t = 1 the difference 1 − ᾱ_t cancels: from a float32 table it is off in the fourth digit.  So
+tables are float64, and 1 − ᾱ_t comes from Σ log1p(−β) through expm1 and never from a subtraction.
+"""
+from types import SimpleNamespace
+
+import numpy as np
+
+
+class Schedule:
+    """The tables of a noise schedule, read-only float64 arrays of T + 1 entries, t = 0…T.
+
+    beta: the T values β_1…β_T, each strictly between 0 and 1.
+
+    beta, alpha, alpha_bar     β_t, α_t, ᾱ_t (β_0 = 0, α_0 = ᾱ_0 = 1)
+    one_minus_alpha_bar        1 − ᾱ_t, the variance of q(x_t | x_0)
+    beta_tilde                 β̃_t = β_t(1 − ᾱ_{t−1})/(1 − ᾱ_t), the variance of q(x_{t−1} | x_t, x_0)
+    snr, log_snr               ᾱ_t/(1 − ᾱ_t) and its logarithm; infinite at t = 0
+
+    ValueError: no β at all, or one outside (0, 1).
+    """
+
+    def __init__(self, beta):
+        beta = np.asarray(beta, np.float64)
+        if beta.ndim != 1 or not beta.size:
+            raise ValueError(f"beta has shape {beta.shape}: a schedule takes a list of T >= 1 numbers")
+        outside = np.flatnonzero(~((beta > 0) & (beta < 1)))
+        if outside.size:
+            t = outside[0] + 1
+            raise ValueError(f"beta_{t} = {beta[t - 1]:g} of T = {beta.size}: every beta lies strictly between 0 and 1")
+        beta = np.concatenate([[0.0], beta])
+        log_alpha_bar = np.cumsum(np.log1p(-beta))
+        one_minus = -np.expm1(log_alpha_bar)
+        one_minus[1] = beta[1]  # exactly so; through log1p and expm1 it could be one ulp away
+        self.T = beta.size - 1
+        self.beta, self.alpha = beta, 1 - beta
+        self.log_alpha_bar, self.alpha_bar, self.one_minus_alpha_bar = log_alpha_bar, np.exp(log_alpha_bar), one_minus
+        self.beta_tilde = np.zeros_like(beta)  # β̃_1 = 0: a point mass on x_0
+        self.beta_tilde[2:] = beta[2:] * one_minus[1:-1] / one_minus[2:]
+        with np.errstate(divide="ignore"):
+            self.log_snr = log_alpha_bar - np.log(one_minus)
+        self.snr = np.exp(self.log_snr)
+        for table in vars(self).values():
+            if isinstance(table, np.ndarray):
+                table.flags.writeable = False
+
+    def __repr__(self):
+        return f"Schedule(T={self.T}, beta {self.beta[1]:.3g}..{self.beta[-1]:.3g}, alpha_bar_T {self.alpha_bar[-1]:.3g})"
+
+    def check_t(self, t, batch=None, lowest=1):
+        """t as an integer array, () or (B,).  ValueError: not integers, outside lowest…T, or not B of them."""
+        t = np.asarray(t)
+        if t.dtype.kind not in "iu":
+            raise ValueError(f"t = {t} is no integer: t is a whole number from {lowest} to T = {self.T}")
+        if t.size and not (lowest <= t.min() and t.max() <= self.T):
+            wrong = t[(t < lowest) | (t > self.T)].flat[0]
+            raise ValueError(f"t = {wrong} is outside {lowest}..T = {self.T}")
+        if t.ndim > 1 or t.ndim == 1 and batch is not None and t.size != batch:
+            raise ValueError(f"t has shape {t.shape}: it is one number, or one for each of the {batch} items of the batch")
+        return t
+
+    def at(self, t, x, lowest=1):
+        """The tables at t, shaped to multiply x: a number for one t, (B, 1, …) for a t of each item.
+
+        The result has the tables' names and, as `_prev`, the entries at t − 1.  All of it is still
+        float64: combine first, then give the combination the dtype of x with `like`.
+        t: int or (B,) in 1…T; x: (B, …) of floats.  ValueError: t outside 1…T, x not floats.
+        """
+        if x.dtype.kind != "f":
+            raise ValueError(f"x has dtype {x.dtype}: the chain runs on floats")
+        t = self.check_t(t, x.shape[0] if x.ndim else None, lowest)
+        t = t.reshape(t.shape + (1,) * (x.ndim - 1)) if t.ndim else t
+        before = np.maximum(t - 1, 0)
+        return SimpleNamespace(
+            beta=self.beta[t], alpha=self.alpha[t], beta_tilde=self.beta_tilde[t],
+            log_alpha_bar=self.log_alpha_bar[t],
+            alpha_bar=self.alpha_bar[t], alpha_bar_prev=self.alpha_bar[before],
+            one_minus_alpha_bar=self.one_minus_alpha_bar[t], one_minus_alpha_bar_prev=self.one_minus_alpha_bar[before])
+
+
+def like(x, *coefficients):
+    """Coefficients computed in float64, now in the dtype of x: a float32 chain stays float32."""
+    cast = tuple(np.asarray(c, x.dtype) for c in coefficients)
+    return cast if len(cast) > 1 else cast[0]
+
+
+def check_same_shape(**arrays):
+    """ValueError where two named arrays differ in shape: (B, 1) against (B,) would broadcast silently."""
+    (first, a), *rest = arrays.items()
+    for name, b in rest:
+        if np.shape(a) != np.shape(b):
+            raise ValueError(f"{name} has shape {np.shape(b)} and {first} has {np.shape(a)}: they must be the same")
+
+
+def _check_T(T, least=1):
+    if not (isinstance(T, (int, np.integer)) and T >= least):
+        raise ValueError(f"T = {T}: the number of steps is a whole number of {least} or more")
+
+
+def linear(T=1000, beta_1=1e-4, beta_T=0.02, scaled=True):
+    """β_t rising linearly from β_1 to β_T (Ho §4), times 1000/T unless scaled=False.
+
+    The paper's two numbers are for T = 1000.  Taken unscaled at T = 50 they leave ᾱ_T = 0.603, and
+    sampling would start from an x_T that training never saw.  Scaled, ᾱ_T hardly depends on T, but
+    T ≤ 20 would need β_T ≥ 1.  ValueError: then, and for any other β outside (0, 1).
+    """
+    _check_T(T)
+    try:
+        return Schedule(np.linspace(beta_1, beta_T, T) * (1000 / T if scaled else 1))
+    except ValueError as error:
+        hint = f"; scaled by 1000/T = {1000 / T:g}, the linear schedule needs a larger T" if scaled else ""
+        raise ValueError(f"{error}{hint}") from None
+
+
+def cosine(T=1000, s=0.008, beta_max=0.999):
+    """ᾱ_t = f(t/T)/f(0) with f(u) = cos²((u + s)/(1 + s)·π/2) (Improved DDPM eq 17), β clipped at beta_max.
+
+    Only β_T, which would be 1, is clipped; ᾱ_T follows from the clipped value.  β_t = 1 − ᾱ_t/ᾱ_{t−1}
+    is written with cos²A − cos²B = sin(B − A)·sin(B + A), which does not cancel.
+    """
+    _check_T(T)
+    angle = (np.arange(T + 1) / T + s) / (1 + s) * np.pi / 2
+    beta = np.sin(np.diff(angle)) * np.sin(angle[1:] + angle[:-1]) / np.cos(angle[:-1]) ** 2
+    return Schedule(np.minimum(beta, beta_max))
+
+
+def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
+    """log SNR falling from log_snr_1 at t = 1 to log_snr_T at t = T in equal steps.
+
+    On this grid the ELBO's weights of ‖ε − ε_θ‖² are the same at every t (elbo.simple_weights with
+    β̃): L_simple *is* the bound, up to its two ends.  λ ↦ ᾱ is the logistic function (Kingma et al.
+    2021, eq 4).  T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
+    """
+    _check_T(T)
+    if not log_snr_1 > log_snr_T:
+        raise ValueError(f"log_snr_1 = {log_snr_1} must exceed log_snr_T = {log_snr_T}: noise only grows")
+    log_snr = np.linspace(log_snr_T, log_snr_1, T)[::-1]
+    log_alpha_bar = np.concatenate([[0.0], -np.logaddexp(0, -log_snr)])
+    return Schedule(-np.expm1(np.diff(log_alpha_bar)))
