@@ -1,0 +1,145 @@
+"""Parameterisations and samplers: one guess under four names, and steps that go where they should."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyddpm import (Mixture, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear, log_snr_uniform,
+                      predict, reverse, reverse_variance)
+from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, mean_from_eps, mean_from_x_0, sampling_times, score_from_eps,
+                              v_from_eps, x_0_from_eps)
+
+SCHEDULE = linear(50)
+DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])
+
+
+@given(st.integers(1, 50), st.integers(0, 999))
+def test_four_names_for_one_guess(t, seed):
+    rng = np.random.default_rng(seed)
+    x_0, eps = rng.standard_normal((2, 3, 4))
+    x_t = diffuse(SCHEDULE, x_0, t, eps)
+    ab, om = SCHEDULE.alpha_bar[t], SCHEDULE.one_minus_alpha_bar[t]
+    size = (abs(x_t) + abs(eps)).max() / np.sqrt(ab)
+    v, score = v_from_eps(SCHEDULE, x_t, eps, t), score_from_eps(SCHEDULE, x_t, eps, t)
+    assert v == pytest.approx(np.sqrt(ab) * eps - np.sqrt(om) * x_0, abs=1e-14 * size)
+    assert (x_t ** 2 + v ** 2).sum() == pytest.approx((x_0 ** 2 + eps ** 2).sum(), rel=1e-9)
+    assert score == pytest.approx(-(x_t - np.sqrt(ab) * x_0) / om, abs=1e-13 * size / om)
+    assert (x_t + om * score) / np.sqrt(ab) == pytest.approx(x_0, abs=1e-14 * size)  # Tweedie
+    assert x_0_from_eps(SCHEDULE, x_t, eps, t) == pytest.approx(x_0, abs=1e-14 * size)
+    for back in (eps_from_v(SCHEDULE, x_t, v, t), eps_from_score(SCHEDULE, x_t, score, t), eps_from_x_0(SCHEDULE, x_t, x_0, t)):
+        assert back == pytest.approx(eps, abs=1e-14 * size / np.sqrt(om))
+    assert mean_from_eps(SCHEDULE, x_t, eps, t) == pytest.approx(mean_from_x_0(SCHEDULE, x_t, x_0, t), abs=1e-13 * size)
+
+
+def test_a_predictor_of_anything_becomes_the_same_denoiser():
+    exact, x_t = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((5, 2))
+    eps = exact(x_t, 20)
+    for name, convert in [("eps", lambda s, x, e, t: e), ("x_0", x_0_from_eps), ("v", v_from_eps), ("score", score_from_eps)]:
+        denoiser = as_denoiser(SCHEDULE, lambda x, t: convert(SCHEDULE, x, exact(x, t), t), name)
+        assert denoiser(x_t, 20) == pytest.approx(eps, abs=1e-12)
+    with pytest.raises(ValueError, match="predicts = 'noise'"):
+        as_denoiser(SCHEDULE, exact, "noise")
+
+
+def test_variances():
+    x = np.zeros((2, 3))
+    assert reverse_variance(SCHEDULE, x, 7, "beta") == SCHEDULE.beta[7]
+    assert reverse_variance(SCHEDULE, x, 7, "beta_tilde") == SCHEDULE.beta_tilde[7]
+    geometric = np.sqrt(SCHEDULE.beta[7] * SCHEDULE.beta_tilde[7])
+    assert reverse_variance(SCHEDULE, x, 7, "learned", np.full((2, 3), 0.5)) == pytest.approx(geometric)
+    for t in (1, np.array([1, 2])):
+        assert np.isfinite(np.log(reverse_variance(SCHEDULE, x, t, "learned", x))).all()
+        assert (reverse_variance(SCHEDULE, x, t, "beta_tilde") > 0).all()
+    assert reverse_variance(SCHEDULE, x, np.array([3, 4]), np.arange(51.0)).tolist() == [[3], [4]]
+    for wrong, message in [("bata", "variance = 'bata'"), ("learned", "pair"), (np.ones(50), r"\(51,\)")]:
+        with pytest.raises(ValueError, match=message):
+            reverse_variance(SCHEDULE, x, 7, wrong)
+
+
+def test_clipping_comes_before_the_mean():
+    x_t = np.array([[3.0, -0.2]])
+    guess = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
+    assert guess.x_0.max() == 1 and guess.x_0.min() > -1
+    assert diffuse(SCHEDULE, guess.x_0, 10, guess.eps) == pytest.approx(x_t)  # ε was derived anew
+    step = reverse.step(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
+    assert step.mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, guess.x_0, 10))
+    free = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10)
+    assert (free.eps == -1).all()
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde", np.full(51, 0.5)])
+def test_ancestral_sampling_visits_every_t_once_and_adds_no_noise_at_the_end(variance):
+    visited = []
+    class Loud:
+        def standard_normal(self, shape, dtype):
+            return np.full(shape, 1e9 if visited[-1] == 1 else 1.0)
+    def denoiser(x, t):
+        visited.append(t)
+        return 0 * x
+    steps = list(ancestral_sampling(SCHEDULE, denoiser, np.ones((2, 2)), Loud(), variance=variance))
+    assert visited == list(range(50, 0, -1)) and [s.t for s in steps] == list(range(49, -1, -1))
+    assert abs(steps[-1].x).max() < 1e4
+    visited.clear()
+    list(ancestral_sampling(SCHEDULE, denoiser, np.ones((2, 2)), Loud(), start=7))
+    assert visited == [7, 6, 5, 4, 3, 2, 1]  # noised to t, t steps back
+
+
+@given(st.integers(1, 50), st.floats(0, 1), st.data())
+def test_ddim_keeps_the_marginal(t, eta, data):
+    """(weight of ε)² + σ² = 1 − ᾱ_s for all η and strides; the weight of x̂_0 is √ᾱ_s."""
+    s = data.draw(st.integers(0, t - 1))
+    x_t = np.random.default_rng(t).standard_normal((1, 2))
+    base = ddim_step(SCHEDULE, lambda x, t: np.zeros_like(x), x_t, t, s, eta)
+    other = ddim_step(SCHEDULE, lambda x, t: np.ones_like(x), x_t, t, s, eta)
+    x_0, shifted = (predict(SCHEDULE, lambda x, t: np.full_like(x, e), x_t, t).x_0 for e in (0.0, 1.0))
+    weight = (other.mean - base.mean) - np.sqrt(SCHEDULE.alpha_bar[s]) * (shifted - x_0)
+    assert weight ** 2 + base.var == pytest.approx(SCHEDULE.one_minus_alpha_bar[s], abs=1e-12)
+    assert base.mean == pytest.approx(np.sqrt(SCHEDULE.alpha_bar[s]) * x_0)
+
+
+def test_ddim_with_eta_one_is_ancestral_sampling():
+    denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
+    for t in (50, 17, 2):
+        ddim = ddim_step(SCHEDULE, denoiser, x, t, t - 1, eta=1.0)
+        ancestral = reverse.step(SCHEDULE, denoiser, x, t, "beta_tilde")
+        assert ddim.mean == pytest.approx(ancestral.mean, abs=1e-12) and ddim.var == pytest.approx(ancestral.var, rel=1e-12)
+    chains = [last(chain) for chain in (
+        ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), eta=1.0),
+        ancestral_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), variance="beta_tilde"))]
+    assert chains[0] == pytest.approx(chains[1], abs=1e-9)
+
+
+def test_ddim_without_noise_converges_as_one_over_T():
+    """η = 0 integrates an ordinary differential equation: halving the steps doubles the error."""
+    schedule = log_snr_uniform(1600)
+    denoiser, x = DATA.denoiser(schedule), np.random.default_rng(0).standard_normal((20, 2))
+    exact = last(ddim_sampling(schedule, denoiser, x))
+    errors = [abs(last(ddim_sampling(schedule, denoiser, x, steps=n)) - exact).mean() for n in (25, 50, 100)]
+    assert 1.6 < errors[0] / errors[1] < 2.6 and 1.6 < errors[1] / errors[2] < 2.6
+
+
+def test_ddim_takes_any_subset_of_times():
+    denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
+    assert [s.t for s in ddim_sampling(SCHEDULE, denoiser, x, steps=[50, 3, 20])] == [20, 3, 0]
+    assert sampling_times(SCHEDULE, 1) == [50] and sampling_times(SCHEDULE, 50) == list(range(1, 51))
+    for n in range(1, 51):
+        times = sampling_times(SCHEDULE, n)
+        assert len(set(times)) == n and times[-1] == 50 and times[0] >= 1
+    for wrong, message in [(0, "steps = 0"), (51, "1..T = 50"), ([], "at least one"), ([3, 3], "different"), ([0, 3], "t = 0")]:
+        with pytest.raises(ValueError, match=message):
+            list(ddim_sampling(SCHEDULE, denoiser, x, steps=wrong))
+    with pytest.raises(ValueError, match="eta = 1.5"):
+        list(ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(0), eta=1.5))
+    with pytest.raises(ValueError, match="rng"):
+        list(ddim_sampling(SCHEDULE, denoiser, x, eta=0.5))
+
+
+def test_a_denoiser_of_the_wrong_shape_is_told():
+    with pytest.raises(ValueError, match=r"eps has shape \(4,\) and x_t has \(4, 2\)"):
+        predict(SCHEDULE, lambda x, t: x[:, 0], np.ones((4, 2)), 3)
+
+
+def test_float32_stays_float32():
+    x, rng = np.ones((3, 2), np.float32), np.random.default_rng(0)
+    assert last(ancestral_sampling(cosine(5), lambda x, t: x, x, rng)).dtype == np.float32
+    assert last(ddim_sampling(cosine(5), lambda x, t: x, x, rng, eta=0.5, clip=(-1, 1))).dtype == np.float32

@@ -1,0 +1,220 @@
+"""The ELBO: the bound on log p_θ(x_0) that training raises, term by term.
+
+To match the model's distribution with the data's is to maximise E[log p_θ(x_0)] (eq 1.2).  That
+integral over all x_1…x_T is out of reach, but any distribution over them, and so q, bounds it from
+below (eq 2.2).  Bayes' rule and a telescoping product (Luo 48–58) sort the bound into three kinds:
+
+    −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}        +      L_0
+             prior matching       denoising matching          reconstruction
+             KL(q(x_T|x_0)        KL(q(x_{t−1}|x_t,x_0)       −log p_θ(x_0|x_1)
+              ‖ N(0, I))           ‖ p_θ(x_{t−1}|x_t))
+
+L_T has no parameters.  Every L_{t−1} is a KL of two Gaussians, hence a squared difference of their
+means, and the mean is a guess of the noise: so all that training asks is to *predict the noise*.
+
+Terms are in nats per item, and the index k of a table of terms is that of its name: column 0 is L_0,
+column t − 1 is L_{t−1}, column T is L_T.
+"""
+import warnings
+from typing import Any, NamedTuple
+
+import autograd.numpy as np
+import numpy
+from autograd.tracer import getval
+
+from . import forward, reverse
+from .gaussian import Gaussian, discretised_log_prob, standard_normal_like, sum_over_dimensions
+from .schedule import like
+
+
+def continuous_decoder(x_0, gaussian):
+    """log p_θ(x_0 | x_1) of real-valued data: the Gaussian's density, (B,) nats."""
+    return gaussian.log_prob(x_0)
+
+
+def discretised_decoder(x_0, gaussian):
+    """log p_θ(x_0 | x_1) of 256-level data in [−1, 1]: the probability of the level (Ho 13), (B,) nats."""
+    return discretised_log_prob(x_0, gaussian)
+
+
+def prior_term(schedule, x_0):
+    """L_T = KL(q(x_T | x_0) ‖ N(0, I)): what is left of x_0 at the end, (B,) nats (Ho 5)."""
+    return forward.marginal(schedule, x_0, schedule.T).kl(standard_normal_like(x_0))
+
+
+def step_term(schedule, denoiser, x_0, t, eps, variance="beta", decoder=continuous_decoder):
+    """L_{t−1} seen through one draw x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, (B,) nats (Ho 5, Luo 58).
+
+    For t ≥ 2 the KL of the posterior from the model's step; for t = 1, where the posterior is the
+    point x_0 itself, −log p_θ(x_0 | x_1).  Differentiable in whatever the denoiser is made of.
+    x_0, eps: (B, …); t: int or (B,) in 1…T.
+    """
+    x_t = forward.diffuse(schedule, x_0, t, eps)
+    return _term(schedule, reverse.step(schedule, denoiser, x_t, t, variance), x_0, x_t, t, decoder)
+
+
+def _term(schedule, p, x_0, x_t, t, decoder):
+    """L_{t−1} of a given model step p = p_θ(x_{t−1} | x_t)."""
+    if numpy.ndim(t) == 0:
+        return -decoder(x_0, p) if t == 1 else forward.posterior(schedule, x_t, x_0, t).kl(p)
+    q, first = forward.posterior(schedule, x_t, x_0, t), numpy.asarray(t) == 1
+    if not first.any():
+        return q.kl(p)
+    # The KL from a point mass is infinite, and np.where would still send its gradient: q := p there.
+    column = first.reshape(first.shape + (1,) * (x_0.ndim - 1))
+    q = Gaussian(np.where(column, p.mean, q.mean), np.where(column, p.var, q.var))
+    return np.where(first, -decoder(x_0, p), q.kl(p))
+
+
+def simple_weights(schedule, variance="beta"):
+    """β_t²/(2σ_t²·α_t(1 − ᾱ_t)), (T + 1,): what L_simple drops from ‖ε − ε_θ‖² (Ho 12 and 14).
+
+    Entry t belongs to L_{t−1}; entry 0 is unused (zero).  With these weights Σ_t weight_t·E‖ε − ε_θ‖² is
+    −ELBO but for terms without a mean in them.  variance: as in `reverse_variance`, not "learned".
+    """
+    t = numpy.arange(1, schedule.T + 1)
+    x = numpy.zeros(schedule.T)
+    at = schedule.at(t, x)
+    var = reverse.reverse_variance(schedule, x, t, variance)
+    return numpy.concatenate([[0.0], at.beta ** 2 / (2 * var * at.alpha * at.one_minus_alpha_bar)])
+
+
+# The training losses, each a number: the mean over the batch, per dimension, with t drawn uniformly.
+
+def simple_loss(schedule, denoiser, x_0, t, eps):
+    """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14): one for a network that says zero."""
+    output = denoiser(forward.diffuse(schedule, x_0, t, eps), t)
+    eps_hat = output[0] if isinstance(output, tuple) else output
+    return np.mean((eps - eps_hat) ** 2)
+
+
+def v_loss(schedule, denoiser, x_0, t, eps):
+    """E‖v − v_θ(x_t, t)‖² = E‖ε − ε_θ‖²/ᾱ_t, per dimension (Salimans & Ho 2022, §4: "SNR + 1 weighting").
+
+    In x̂_0 it weighs SNR + 1 where L_simple weighs SNR: where noise is all one sees, it still asks for the
+    image as a whole.
+    """
+    output = denoiser(forward.diffuse(schedule, x_0, t, eps), t)
+    eps_hat = output[0] if isinstance(output, tuple) else output
+    return np.mean((eps - eps_hat) ** 2 / like(x_0, schedule.at(t, x_0).alpha_bar))
+
+
+def vlb_loss(schedule, denoiser, x_0, t, eps, variance="beta", decoder=continuous_decoder):
+    """L_vlb = T·E_t[L_{t−1}], per dimension: −ELBO itself, but for the constant L_T (Improved DDPM eq 4)."""
+    terms = step_term(schedule, denoiser, x_0, t, eps, variance, decoder)
+    return schedule.T * np.mean(terms) / _dimensions(x_0)
+
+
+def hybrid_loss(schedule, denoiser, x_0, t, eps, decoder=continuous_decoder, weight=0.001):
+    """L_simple + 0.001·L_vlb for a denoiser that learns its variance (Improved DDPM eq 16).
+
+    L_vlb sees the mean as a constant: it teaches the variance alone, and L_simple the mean alone.
+    """
+    x_t = forward.diffuse(schedule, x_0, t, eps)
+    eps_hat, v = denoiser(x_t, t)
+    def frozen_mean(x_t, t):
+        return getval(eps_hat), v
+    return np.mean((eps - eps_hat) ** 2) + weight * vlb_loss(schedule, frozen_mean, x_0, t, eps, "learned", decoder)
+
+
+def _dimensions(x):
+    """D, the number of data dimensions of (B, …)."""
+    return int(numpy.prod(x.shape[1:]))
+
+
+class Ledger(NamedTuple):
+    """Where the nats go.  terms: (N, T + 1), item by item, columns L_0, L_1 … L_T.
+
+    distortion: (N, T + 1), ‖x_0 − x̂_0(x_t)‖² at each t (column 0 is zero).  dimensions: D.
+    """
+
+    terms: Any
+    distortion: Any
+    dimensions: int
+
+    @property
+    def elbo(self):
+        """(mean, standard error) of the ELBO in nats per item."""
+        return mean_and_error(-self.terms.sum(1))
+
+    def parts(self):
+        """{"L_T", "sum L_{t-1}", "L_0", "total"}: (mean, standard error) in nats per item; T = 1 has no middle."""
+        return {"L_T": mean_and_error(self.terms[:, -1]), "sum L_{t-1}": mean_and_error(self.terms[:, 1:-1].sum(1)),
+                "L_0": mean_and_error(self.terms[:, 0]), "total": mean_and_error(self.terms.sum(1))}
+
+    def per_t(self):
+        """(mean, standard error), each (T + 1,): every term by itself, in nats per item."""
+        return mean_and_error(self.terms)
+
+    def bits_per_dim(self, nats):
+        """Nats per item → bits per dimension."""
+        return bits_per_dim(nats, self.dimensions)
+
+    def rate_distortion(self):
+        """Progressive coding (Ho §4.3, figure 5): rate and distortion, each (T + 1,), at t = T…0 sent steps.
+
+        Entry t: the bits per dimension of L_T + … + L_t, all that has been sent when the receiver
+        holds x_t, and the root mean square per dimension of x_0 − x̂_0(x_t).  At t = 0: all of it, and none.
+        """
+        rate = numpy.cumsum(self.terms.mean(0)[::-1])[::-1]
+        return self.bits_per_dim(rate), numpy.sqrt(self.distortion.mean(0) / self.dimensions)
+
+
+def bits_per_dim(nats, dimensions):
+    """nats/(D·ln 2): a −ELBO of 256-level data in bits per dimension; 8 for a uniform guess."""
+    return nats / (dimensions * numpy.log(2))
+
+
+def mean_and_error(values):
+    """Mean over the first axis and its standard error; the items are independent draws."""
+    n = len(values)
+    return values.mean(0), values.std(0, ddof=1) / numpy.sqrt(n) if n > 1 else numpy.full(values.shape[1:], numpy.nan)
+
+
+def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=continuous_decoder, clip=None, batch=256,
+           progress=iter):
+    """The ELBO of each item, every one of its T + 1 terms a number (Luo 58): a `Ledger`.
+
+    One fresh ε for each item at each t; T network calls for every `batch` items.  The standard errors
+    are over items, so they cover both the choice of items and the noise.
+    x_0: (N, …) of floats; levels in [−1, 1] for the discretised decoder.  progress: wraps the list of
+    times, as tqdm does.  Warns when L_T is not small: the chain then starts where training never was.
+    """
+    T, N = schedule.T, len(x_0)
+    terms, distortion = numpy.zeros((N, T + 1)), numpy.zeros((N, T + 1))
+    terms[:, T] = prior_term(schedule, x_0)
+    for t in progress(range(1, T + 1)):
+        for rows in (slice(i, i + batch) for i in range(0, N, batch)):
+            data = x_0[rows]
+            x_t = forward.diffuse(schedule, data, t, reverse.standard_normal(rng, data))
+            prediction = reverse.predict(schedule, denoiser, x_t, t, clip)
+            p = reverse.step_from(schedule, prediction, x_t, t, variance)
+            terms[rows, t - 1] = _term(schedule, p, data, x_t, t, decoder)
+            distortion[rows, t] = sum_over_dimensions((data - prediction.x_0) ** 2)
+    result = Ledger(terms, distortion, _dimensions(x_0))
+    left = result.bits_per_dim(terms[:, T].mean())
+    if left > 0.01:
+        warnings.warn(f"L_T = {left:.3g} bits/dim is not small: alpha_bar_T = {schedule.alpha_bar[T]:.3g} leaves a trace of "
+                      f"x_0 in x_T, while sampling starts from N(0, I); use a schedule with more noise", stacklevel=2)
+    return result
+
+
+def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=continuous_decoder):
+    """−ELBO in its first form (Luo 44), on one path x_1…x_T an item: (N, T + 1), correct and noisy.
+
+    Column 0: −log p_θ(x_0|x_1); column t: log q(x_t|x_{t−1}) − log p_θ(x_t|x_{t+1}); column T:
+    log q(x_T|x_{T−1}) − log p(x_T).  Same expectation as the ledger's total.  No column is a KL
+    (Luo 45 writes them so, but under q, x_t and x_{t+1} are not independent given x_{t−1}).
+    """
+    T = schedule.T
+    terms = numpy.zeros((len(x_0), T + 1))
+    x_prev = x_0
+    for t in range(1, T + 1):
+        q = forward.step(schedule, x_prev, t)
+        x_t = q.sample(reverse.standard_normal(rng, x_0))
+        p = reverse.step(schedule, denoiser, x_t, t, variance)
+        terms[:, t - 1] -= decoder(x_prev, p) if t == 1 else p.log_prob(x_prev)
+        terms[:, t] = q.log_prob(x_t)
+        x_prev = x_t
+    terms[:, T] -= standard_normal_like(x_0).log_prob(x_prev)
+    return terms

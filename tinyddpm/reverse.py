@@ -1,0 +1,264 @@
+"""The reverse process p_θ: from pure noise back to data, one learned Gaussian step at a time.
+
+If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We don't, so a
+network guesses.  Because x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε and x_t is known, guessing x_0, guessing the
+noise ε, and guessing two other quantities are the same guess; DDPM's choice is ε.
+
+A *denoiser* is any function (x_t, t) → ε̂ of the shape of x_t: a network with its weights, an exact
+oracle, or your own.  One that learns its variance returns the pair (ε̂, v).  t is an int while
+sampling and (B,) in training.
+"""
+from collections import deque
+from typing import Any, NamedTuple
+
+import autograd.numpy as np
+import numpy
+
+from .forward import posterior
+from .gaussian import Gaussian
+from .schedule import check_same_shape, like
+
+
+# Four names for one guess: each converts given x_t.  x_t and its companion: (B, …); t: int or (B,)
+# in 1…T.  ValueError: t outside 1…T, shapes that differ.
+
+def _signal_and_noise(schedule, x_t, t):
+    at = schedule.at(t, x_t)
+    return like(x_t, np.sqrt(at.alpha_bar), np.sqrt(at.one_minus_alpha_bar))
+
+
+def x_0_from_eps(schedule, x_t, eps, t):
+    """x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t: the draw (eq 5.1.2), solved for x_0 (Ho 15)."""
+    check_same_shape(x_t=x_t, eps=eps)
+    signal, noise = _signal_and_noise(schedule, x_t, t)
+    return (x_t - noise * eps) / signal
+
+
+def eps_from_x_0(schedule, x_t, x_0, t):
+    """ε = (x_t − √ᾱ_t·x_0)/√(1 − ᾱ_t): the draw, solved for ε."""
+    check_same_shape(x_t=x_t, x_0=x_0)
+    signal, noise = _signal_and_noise(schedule, x_t, t)
+    return (x_t - signal * x_0) / noise
+
+
+def v_from_eps(schedule, x_t, eps, t):
+    """v = √ᾱ_t·ε − √(1 − ᾱ_t)·x_0, so (x_t, v) is (x_0, ε) turned by an angle (Salimans & Ho 2022, §4)."""
+    check_same_shape(x_t=x_t, eps=eps)
+    signal, noise = _signal_and_noise(schedule, x_t, t)
+    return (eps - noise * x_t) / signal
+
+
+def eps_from_v(schedule, x_t, v, t):
+    """ε = √ᾱ_t·v + √(1 − ᾱ_t)·x_t: the same turn, backwards."""
+    check_same_shape(x_t=x_t, v=v)
+    signal, noise = _signal_and_noise(schedule, x_t, t)
+    return signal * v + noise * x_t
+
+
+def score_from_eps(schedule, x_t, eps, t):
+    """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): the score points against the noise (Luo 130–133)."""
+    check_same_shape(x_t=x_t, eps=eps)
+    _, noise = _signal_and_noise(schedule, x_t, t)
+    return -eps / noise
+
+
+def eps_from_score(schedule, x_t, score, t):
+    """ε = −√(1 − ᾱ_t)·score."""
+    check_same_shape(x_t=x_t, score=score)
+    _, noise = _signal_and_noise(schedule, x_t, t)
+    return -noise * score
+
+
+TO_EPS = {"eps": lambda schedule, x_t, eps, t: eps, "x_0": eps_from_x_0, "v": eps_from_v, "score": eps_from_score}
+
+
+def as_denoiser(schedule, predictor, predicts="eps"):
+    """Turn a function (x_t, t) → x̂_0, v̂ or a score into a denoiser, (x_t, t) → ε̂.
+
+    predicts: "eps", "x_0", "v" or "score".  A predictor that learns its variance returns a pair, and
+    only the first of the pair is converted.  ValueError: any other `predicts`.
+    """
+    if predicts not in TO_EPS:
+        raise ValueError(f"predicts = {predicts!r}: a network predicts one of {', '.join(TO_EPS)}")
+
+    def denoiser(x_t, t):
+        output = predictor(x_t, t)
+        if isinstance(output, tuple):
+            return TO_EPS[predicts](schedule, x_t, output[0], t), output[1]
+        return TO_EPS[predicts](schedule, x_t, output, t)
+    return denoiser
+
+
+def mean_from_eps(schedule, x_t, eps, t):
+    """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t (Ho 11, eq 5.1): take out the share of the noise this step added.
+
+    It is the posterior's mean with x_0 replaced by what ε says of it.  x_t, eps: (B, …).
+    """
+    check_same_shape(x_t=x_t, eps=eps)
+    at = schedule.at(t, x_t)
+    noise_share, scale = like(x_t, at.beta / np.sqrt(at.one_minus_alpha_bar), np.sqrt(at.alpha))
+    return (x_t - noise_share * eps) / scale
+
+
+def mean_from_x_0(schedule, x_t, x_0, t):
+    """μ̃_t(x_t, x̂_0): the posterior's mean for a guessed x_0 (Luo 84)."""
+    return posterior(schedule, x_t, x_0, t).mean
+
+
+def reverse_variance(schedule, x_t, t, variance="beta", v=None):
+    """σ_t² of p_θ(x_{t−1} | x_t), shaped to broadcast against x_t.
+
+    variance: "beta"        β_t, right for x_0 ~ N(0, I) (Ho §3.2)
+              "beta_tilde"  β̃_t, right for a single point x_0 (Ho §3.2)
+              "learned"     exp(v·log β_t + (1 − v)·log β̃_t), v from the network (Improved DDPM eq 15)
+              an array      (T + 1,): σ_t² itself, entry 0 unused
+    β̃_1 = 0 has no density to decode x_0 with and no logarithm: at t = 1 "beta_tilde" means β_1,
+    and "learned" interpolates from β̃_2, as Improved DDPM does.  The sampler adds no noise at t = 1,
+    whichever it is.  ValueError: anything else.
+    """
+    at = schedule.at(t, x_t)
+    if not isinstance(variance, str):
+        if numpy.shape(variance) != (schedule.T + 1,):
+            raise ValueError(f"variance has shape {numpy.shape(variance)}: an array of variances is ({schedule.T + 1},)")
+        t = np.asarray(t)
+        return like(x_t, np.asarray(variance)[t].reshape(np.shape(at.beta)))
+    if variance == "beta":
+        return like(x_t, at.beta)
+    if variance == "beta_tilde":
+        return like(x_t, np.where(at.beta_tilde == 0, at.beta, at.beta_tilde))
+    if variance == "learned":
+        if v is None:
+            raise ValueError("variance = 'learned' needs a denoiser that returns the pair (eps, v)")
+        smallest = schedule.beta_tilde[2] if schedule.T > 1 else schedule.beta[1]
+        log_beta, log_beta_tilde = like(x_t, np.log(at.beta), np.log(np.where(at.beta_tilde == 0, smallest, at.beta_tilde)))
+        return np.exp(v * log_beta + (1 - v) * log_beta_tilde)
+    raise ValueError(f"variance = {variance!r}: one of beta, beta_tilde, learned, or an array of T + 1 numbers")
+
+
+class Prediction(NamedTuple):
+    """What a denoiser says of x_t: x̂_0, ε̂ (two views of one guess) and v, where variance is learned."""
+
+    x_0: Any
+    eps: Any
+    v: Any = None
+
+
+def predict(schedule, denoiser, x_t, t, clip=None):
+    """Ask the denoiser, and complete its answer; with clip=(low, high), x̂_0 is kept inside the data's range.
+
+    The clipping comes before any mean is taken and ε̂ is derived anew from the clipped x̂_0, so both
+    remain one guess.  ValueError: a denoiser whose ε̂ has not the shape of x_t.
+    """
+    output = denoiser(x_t, t)
+    eps, v = output if isinstance(output, tuple) else (output, None)
+    check_same_shape(x_t=x_t, eps=eps)
+    x_0 = x_0_from_eps(schedule, x_t, eps, t)
+    if clip is not None:
+        x_0 = np.clip(x_0, *clip)
+        eps = eps_from_x_0(schedule, x_t, x_0, t)
+    return Prediction(x_0, eps, v)
+
+
+def step(schedule, denoiser, x_t, t, variance="beta", clip=None):
+    """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1).
+
+    x_t: (B, …); t: int or (B,) in 1…T; variance as in `reverse_variance`; clip as in `predict`.
+    """
+    return step_from(schedule, predict(schedule, denoiser, x_t, t, clip), x_t, t, variance)
+
+
+def step_from(schedule, prediction, x_t, t, variance="beta"):
+    """`step`, for a caller who has the denoiser's `Prediction` already."""
+    return Gaussian(mean_from_eps(schedule, x_t, prediction.eps, t),
+                    reverse_variance(schedule, x_t, t, variance, prediction.v))
+
+
+# Samplers are generators: they hand over each step as it is taken, and a caller may look or stop.
+
+class Step(NamedTuple):
+    """The chain has arrived at time t with x = x_t; x_0 is the guess it was led by."""
+
+    t: int
+    x: Any
+    x_0: Any
+
+
+def ancestral_sampling(schedule, denoiser, x, rng, start=None, variance="beta", clip=None):
+    """Algorithm 2: for t = T…1 draw x_{t−1} ~ p_θ(x_{t−1} | x_t); the last step takes the mean alone.
+
+    x: (B, …), x_T ~ N(0, I); or any x_t with start=t, to denoise it from there: t steps follow.
+    rng: numpy Generator.  Yields `Step`s with t = start−1…0; `last` gives the final x_0.
+    """
+    start = schedule.T if start is None else start
+    for t in range(int(schedule.check_t(start)), 0, -1):
+        prediction = predict(schedule, denoiser, x, t, clip)
+        p = step_from(schedule, prediction, x, t, variance)
+        x = p.sample(standard_normal(rng, x)) if t > 1 else p.mean
+        yield Step(t - 1, x, prediction.x_0)
+
+
+def ddim_step(schedule, denoiser, x_t, t, s, eta=0.0, clip=None):
+    """One DDIM step from t to any s < t (Song, Meng & Ermon 2021, eq 12 and 16).
+
+    N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0
+    draws nothing; η = 1 with s = t − 1 is p_θ with β̃_t.  ValueError: η outside [0, 1], unless 0 ≤ s < t.
+    """
+    return ddim_step_from(schedule, predict(schedule, denoiser, x_t, t, clip), x_t, t, s, eta)
+
+
+def ddim_step_from(schedule, prediction, x_t, t, s, eta=0.0):
+    """`ddim_step`, for a caller who has the denoiser's `Prediction` already."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta = {eta} is outside 0..1 (0: deterministic, 1: ancestral)")
+    if not numpy.all(numpy.less(s, t)):
+        raise ValueError(f"s = {s} must be smaller than t = {t}: the sampler runs backwards")
+    here, there = schedule.at(t, x_t), schedule.at(s, x_t, lowest=0)
+    log_ratio = here.log_alpha_bar - there.log_alpha_bar  # ᾱ_t/ᾱ_s
+    left = there.one_minus_alpha_bar
+    # (1 − ᾱ_s) − σ² would cancel; 1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s) turns it into a sum.
+    kept = left * ((1 - eta ** 2) + eta ** 2 * np.exp(log_ratio) * left / here.one_minus_alpha_bar)
+    var = eta ** 2 * left / here.one_minus_alpha_bar * -np.expm1(log_ratio)
+    signal, noise, var = like(x_t, np.sqrt(there.alpha_bar), np.sqrt(kept), var)
+    return Gaussian(signal * prediction.x_0 + noise * prediction.eps, var)
+
+
+def ddim_sampling(schedule, denoiser, x, rng=None, steps=None, eta=0.0, clip=None):
+    """DDIM: the same denoiser in fewer steps, with as much fresh noise as η says.
+
+    x: (B, …), x at the largest of the steps (x_T ~ N(0, I) by default).  steps: how many, evenly
+    spread over 1…T with T included; or the times themselves, e.g. [1, 10, 100, 1000]; all by default.
+    rng: needed for η > 0 only.  Yields a `Step` for each, the last at t = 0.
+    ValueError: steps that are no subset of 1…T, η outside [0, 1].
+    """
+    times = sampling_times(schedule, steps)
+    if eta > 0 and rng is None:
+        raise ValueError(f"eta = {eta} draws noise: pass rng, a numpy Generator")
+    for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
+        prediction = predict(schedule, denoiser, x, t, clip)
+        p = ddim_step_from(schedule, prediction, x, t, s, eta)
+        x = p.sample(standard_normal(rng, x)) if eta > 0 and s > 0 else p.mean
+        yield Step(s, x, prediction.x_0)
+
+
+def sampling_times(schedule, steps=None):
+    """The times a DDIM sampler visits, rising ints: all of 1…T, `steps` evenly spread ones, or those given."""
+    if steps is None:
+        return list(range(1, schedule.T + 1))
+    if numpy.ndim(steps) == 0:
+        if not (isinstance(steps, (int, numpy.integer)) and 1 <= steps <= schedule.T):
+            raise ValueError(f"steps = {steps} must be a whole number in 1..T = {schedule.T}")
+        return [int(t) for t in -(-numpy.arange(1, steps + 1) * schedule.T // steps)]
+    times = sorted(int(t) for t in schedule.check_t(steps)) if len(steps) else []
+    if len(set(times)) < len(times) or not times:
+        raise ValueError(f"steps = {list(steps)} must be different times in 1..T = {schedule.T}, at least one")
+    return times
+
+
+def standard_normal(rng, x):
+    """ε ~ N(0, I) in the shape and dtype of x."""
+    return rng.standard_normal(x.shape, x.dtype)
+
+
+def last(steps):
+    """The x_0 a sampler ends with, its other steps forgotten as they come."""
+    return deque(steps, maxlen=1).pop().x
