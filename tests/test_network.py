@@ -1,0 +1,142 @@
+"""Networks: every primitive's gradient against finite differences, shapes, dtypes, and the embedding of t."""
+import numpy as np
+import pytest
+from autograd import grad, value_and_grad
+from autograd.test_util import check_grads
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyddpm import conv_denoiser, cosine, mlp, simple_loss, time_embedding
+from tinyddpm.network import primitives
+from tinyddpm.network.conv import depth_to_space, space_to_depth
+from tinyddpm.network.weights import leaves, pack, unpack
+from tinyddpm.training import denoiser
+
+RNG = np.random.default_rng(0)
+
+
+def slow_conv(x, w, b):
+    """The convolution as its formula says, pixel by pixel."""
+    B, H, W, _ = x.shape
+    r = w.shape[0] // 2
+    y = np.zeros((B, H, W, w.shape[3])) + b
+    for i, j, m, n in np.ndindex(H, W, *w.shape[:2]):
+        if 0 <= i + m - r < H and 0 <= j + n - r < W:
+            y[:, i, j] += x[:, i + m - r, j + n - r] @ w[m, n]
+    return y
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3, 5]), st.integers(1, 3), st.integers(1, 3))
+def test_conv_is_its_formula(B, H, W, k, C, channels):
+    rng = np.random.default_rng(B + 10 * H + 100 * W)
+    x, w, b = rng.standard_normal((B, H, W, C)), rng.standard_normal((k, k, C, channels)), rng.standard_normal(channels)
+    assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
+    check_grads(primitives.conv, modes=["rev"], order=1)(x, w, b)
+
+
+def test_conv_in_chunks_is_conv(monkeypatch):
+    x, w, b = RNG.standard_normal((7, 5, 5, 2)), RNG.standard_normal((3, 3, 2, 4)), RNG.standard_normal(4)
+    monkeypatch.setattr(primitives, "CHUNK_BYTES", 3 * 3 * x[0].nbytes)  # 3 items at a time, then 1
+    assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
+    check_grads(primitives.conv, modes=["rev"], order=1)(x, w, b)
+
+
+def test_gradients_of_the_other_primitives():
+    x = RNG.standard_normal((2, 3, 3, 4))
+    check_grads(primitives.silu, modes=["rev"], order=1)(3 * x)
+    check_grads(primitives.normalise, modes=["rev"], order=1)(x)
+    check_grads(primitives.affine, modes=["rev"], order=1)(x, RNG.standard_normal((4, 5)), RNG.standard_normal(5))
+    check_grads(lambda x: depth_to_space(space_to_depth(x[:, :2, :2]) ** 2), modes=["rev"], order=1)(x)
+
+
+def test_silu_of_large_numbers():
+    with np.errstate(all="raise"):
+        assert primitives.silu(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0, 0, 1000]
+
+
+def test_normalise():
+    y = primitives.normalise(5 + 3 * RNG.standard_normal((2, 8, 8, 4)))
+    assert y.mean((1, 2, 3)) == pytest.approx(0, abs=1e-12) and y.std((1, 2, 3)) == pytest.approx(1, abs=1e-5)
+
+
+def test_folding_is_undone_by_unfolding():
+    x = RNG.standard_normal((2, 8, 4, 3))
+    assert space_to_depth(x).shape == (2, 4, 2, 12) and (depth_to_space(space_to_depth(x)) == x).all()
+
+
+NETWORKS = {"mlp": (mlp(3, width=8, depth=2), (4, 3)), "mlp, variance": (mlp(3, width=8, depth=1, learned_variance=True), (4, 3)),
+            "conv": (conv_denoiser(width=4), (2, 8, 8)), "conv, odd sizes": (conv_denoiser(width=4, outer_blocks=1), (2, 7, 9)),
+            "conv, colour, variance": (conv_denoiser(3, width=4, outer_blocks=2, learned_variance=True), (2, 8, 4, 3))}
+every_network = pytest.mark.parametrize("network, shape", NETWORKS.values(), ids=NETWORKS)
+
+
+@every_network
+def test_networks_answer_in_the_shape_and_dtype_they_are_asked(network, shape):
+    weights = network.init(np.random.default_rng(0))
+    assert all(leaf.dtype == np.float32 for leaf in leaves(weights))
+    for dtype in (np.float32, np.float64):
+        x = RNG.standard_normal(shape).astype(dtype)
+        for t in (3, np.arange(1, shape[0] + 1)):
+            output = network.apply(weights, x, t)
+            for part in output if isinstance(output, tuple) else (output,):
+                assert part.shape == shape and part.dtype == dtype
+    first = output[0] if isinstance(output, tuple) else output
+    assert (first == 0).all()  # an untrained network guesses no noise
+
+
+@every_network
+def test_gradients_of_networks(network, shape):
+    """Autograd against a finite difference along a random direction, in float64."""
+    template = network.init(np.random.default_rng(0))
+    vector = pack(template).astype(float) + 0.1 * np.random.default_rng(1).standard_normal(pack(template).shape)
+    x, eps, t = RNG.standard_normal(shape), RNG.standard_normal(shape), np.arange(1, shape[0] + 1)
+    def loss(v):
+        output = network.apply(unpack(v, template), x, t)
+        return sum(((part - eps) ** 2).sum() for part in (output if isinstance(output, tuple) else (output,)))
+    gradient, direction = grad(loss)(vector), np.random.default_rng(2).standard_normal(vector.shape)
+    h = 1e-5
+    numeric = (loss(vector + h * direction) - loss(vector - h * direction)) / (2 * h)
+    assert gradient @ direction == pytest.approx(numeric, rel=1e-6)
+
+
+@every_network
+def test_float32_is_never_promoted(network, shape):
+    """Nowhere in the forward or the backward pass of a float32 step does a float64 array appear."""
+    template, schedule = network.init(np.random.default_rng(0)), cosine(10)
+    x, eps = RNG.standard_normal(shape).astype(np.float32), RNG.standard_normal(shape).astype(np.float32)
+    def loss(v):
+        return simple_loss(schedule, denoiser(schedule, network, unpack(v, template)), x, np.arange(1, shape[0] + 1), eps)
+    value, gradient = value_and_grad(loss)(pack(template))
+    assert value.dtype == gradient.dtype == np.float32
+
+
+def test_the_conv_denoiser_has_the_size_it_says():
+    assert 0.35e6 < pack(conv_denoiser().init(np.random.default_rng(0))).size < 0.45e6
+
+
+def test_packing_is_undone_by_unpacking():
+    weights = {"a": np.ones((2, 3)), "b": [{"c": np.zeros(4)}, np.full((1, 1), 7.0)]}
+    back = unpack(pack(weights), weights)
+    assert [leaf.tolist() for leaf in leaves(back)] == [leaf.tolist() for leaf in leaves(weights)]
+    gradient = grad(lambda v: (unpack(v, weights)["b"][0]["c"] * np.arange(4)).sum() + unpack(v, weights)["a"].sum())(pack(weights))
+    assert gradient.tolist() == [1] * 6 + [0, 1, 2, 3] + [0]
+    with pytest.raises(ValueError, match="this network has 11 weights"):
+        unpack(np.zeros(12), weights)
+
+
+@given(st.integers(1, 65), st.lists(st.integers(1, 4000), min_size=1, max_size=5))
+def test_time_embedding(dim, t):
+    e = time_embedding(np.array(t), dim)
+    assert e.shape == (len(t), dim) and np.isfinite(e).all()
+    if dim % 2 == 0:
+        assert (e ** 2).sum(1) == pytest.approx(dim / 2)
+        later = time_embedding(np.array(t) + 17, dim)
+        assert later @ later.T == pytest.approx(e @ e.T, abs=1e-9)  # ⟨e(t), e(s)⟩ knows t − s alone
+
+
+def test_times_are_told_apart():
+    e = time_embedding(np.arange(1, 1001), 8)
+    distance = np.sqrt(np.maximum(8 - 2 * e @ e.T, 0)) + 9 * np.eye(1000)
+    assert distance.min() > 0.3
+    with pytest.raises(ValueError, match="dim = 0"):
+        time_embedding(1, 0)

@@ -1,0 +1,119 @@
+"""Training: Algorithm 1, and what turns it into a trained network.
+
+Draw data, times and noise; ask the network for the noise; go down the gradient of the squared error.
+The rest is housekeeping that every diffusion model does: Adam, a bound on the gradient's length, a
+learning rate that warms up and decays, and an average of the weights (EMA) that is what one samples from.
+
+All weights travel as one flat float32 vector, so each of these is a line of vector arithmetic.
+"""
+from typing import Any, NamedTuple
+
+import numpy as np
+from autograd import value_and_grad
+
+from .elbo import simple_loss
+from .network.weights import pack, unpack
+from .reverse import as_denoiser, standard_normal
+
+
+class State(NamedTuple):
+    """All that training carries from step to step: flat float32 vectors, and how many steps are done."""
+
+    step: int
+    weights: Any
+    ema: Any
+    first_moment: Any
+    second_moment: Any
+
+
+class TrainingStep(NamedTuple):
+    """What `train` yields after each step: the loss (of the batch, before it), the gradient's length, the state."""
+
+    loss: float
+    gradient_norm: float
+    state: State
+
+
+def initial_state(network, rng):
+    """Fresh weights; the average starts at them and Adam's moments at zero."""
+    weights = pack(network.init(rng))
+    return State(0, weights, weights, np.zeros_like(weights), np.zeros_like(weights))
+
+
+def denoiser(schedule, network, weights, predicts="eps"):
+    """The network with these weights as a denoiser, (x_t, t) → ε̂.  weights: nested, or all in one vector."""
+    if isinstance(weights, np.ndarray):
+        weights = unpack(weights, network.init(np.random.default_rng(0)))
+    return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
+
+
+def draw_times(rng, T, n):
+    """n times, independent and uniform on {1, …, T}, T included (Algorithm 1, line 3)."""
+    return rng.integers(1, T, size=n, endpoint=True)
+
+
+def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
+    """One step of Adam (Kingma & Ba 2015, Algorithm 1): new weights, moments and step count."""
+    step = state.step + 1
+    m = beta_1 * state.first_moment + (1 - beta_1) * gradient
+    v = beta_2 * state.second_moment + (1 - beta_2) * gradient ** 2
+    # The two bias corrections, as plain floats: they must not turn a float32 vector into float64.
+    size, floor = float(rate / (1 - beta_1 ** step)), float(1 / np.sqrt(1 - beta_2 ** step))
+    return state._replace(step=step, weights=state.weights - size * m / (floor * np.sqrt(v) + eps),
+                          first_moment=m, second_moment=v)
+
+
+def clip_norm(gradient, largest):
+    """(the gradient, shortened to length `largest` where it is longer, and the length it had)."""
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    return (gradient * (largest / norm) if norm > largest else gradient), norm
+
+
+def ema_update(ema, weights, decay, step):
+    """decay·ema + (1 − decay)·weights, with the decay at most (1 + step)/(10 + step).
+
+    So the average forgets the random start within the first steps of a short run.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    return decay * ema + (1 - decay) * weights
+
+
+def warm_up_and_decay(rate, warm_up=100):
+    """The rate at (step, progress): a linear rise over `warm_up` steps, then half a cosine down to zero.
+
+    progress: how much of the training is done, 0…1; by steps or by the clock, as the caller counts.
+    """
+    return lambda step, progress: rate * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+
+
+def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=None,
+          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None):
+    """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
+
+    draw: (rng, n) → x_0, (n, …) float32; rng: numpy Generator, for data, times and noise alike.
+    loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
+    predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
+    rate: (step, progress) → learning rate; 1e-3 with warm-up and decay by default.
+    state: where to go on from.  progress: () → 0…1, where time and not `steps` ends the training.
+    FloatingPointError: the loss is no longer a finite number.
+    """
+    state = initial_state(network, rng) if state is None else state
+    template = network.init(np.random.default_rng(0))
+    rate = warm_up_and_decay(1e-3) if rate is None else rate
+
+    def objective(vector, x_0, t, eps):
+        return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
+
+    while state.step < steps:
+        x_0 = draw(rng, batch)
+        t = draw_times(rng, schedule.T, batch)
+        eps = standard_normal(rng, x_0)
+        value, gradient = value_and_grad(objective)(state.weights, x_0, t, eps)
+        if not np.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {state.step + 1}: the training has diverged; "
+                                     f"use a smaller learning rate")
+        gradient, norm = clip_norm(gradient, largest_gradient)
+        done = state.step / steps if progress is None else progress()
+        state = adam(state, gradient, rate(state.step, done))
+        state = state._replace(ema=ema_update(state.ema, state.weights, ema_decay, state.step))
+        yield TrainingStep(float(value), norm, state)
