@@ -1,0 +1,37 @@
+"""Pictures come out, of the right size, from every kind of data."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyddpm import Ledger, cosine, linear, plot
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: plot.scatter({"data": (RNG.standard_normal((50, 2)), plot.DATA), "line": (RNG.standard_normal((50, 1)), plot.MODEL)}),
+    lambda: plot.reverse_path(RNG.standard_normal((50, 2)), RNG.standard_normal((11, 30, 2))),
+    lambda: plot.image_grid(RNG.integers(0, 256, (7, 8, 8), np.uint8), "seven"),
+    lambda: plot.image_grid(RNG.integers(0, 256, (4, 8, 6, 3), np.uint8)),
+    lambda: plot.schedules({"linear": linear(100), "cosine": cosine(100)}),
+    lambda: plot.ledger_per_t(Ledger(RNG.random((5, 11)), RNG.random((5, 11)), 2), exact=RNG.random(11)),
+], ids=["scatter", "reverse_path", "image_grid", "colour", "schedules", "ledger"])
+def test_figures(make, tmp_path):
+    make().savefig(tmp_path / "figure.png")
+    assert min(Image.open(tmp_path / "figure.png").size) > 100
+
+
+def test_a_canvas_holds_every_image():
+    images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((5, 3, 4), np.uint8)
+    canvas = plot.to_canvas(images, columns=3)
+    assert canvas.shape == (2 * 5 - 2, 3 * 6 - 2, 3) and canvas[0, 0, 0] == 0 and canvas[5, 6, 0] == 4 and canvas[5, 12, 0] == 255
+
+
+def test_films(tmp_path):
+    plot.save_animation(plot.animate_points(RNG.standard_normal((21, 30, 2)), frames=4), tmp_path / "points.gif")
+    plot.save_animation(plot.animate_images(RNG.integers(0, 256, (9, 4, 8, 8), np.uint8), frames=4), tmp_path / "images.html")
+    film = Image.open(tmp_path / "points.gif")
+    assert film.n_frames >= 4
+    assert "<script" in (tmp_path / "images.html").read_text()
+    with pytest.raises(ValueError, match="mp4"):
+        plot.save_animation(None, tmp_path / "film.mp4")

@@ -1,0 +1,36 @@
+"""tinyddpm: denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020), told in the order of their derivation.
+
+We want the distribution p_θ of a model to match that of the data.  "To match" is to make
+    KL(p_data ‖ p_θ) = E[log p_data(x) − log p_θ(x)] ≥ 0                                        (1.1)
+small, and as p_data is not ours to change, that is to raise E[log p_θ(x)]: maximum likelihood (1.2).
+The model explains x by latents z, so its likelihood is an integral out of reach; but for *any* q(z|x)
+    log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)),                        (2.1)
+whose first part, the evidence lower bound, can be computed and raised.  Diffusion takes for z the data
+itself with more and more noise in it, z = x_1…x_T (2.2), and for q a process with nothing to learn.
+
+Then everything is Gaussian.  Read on in this order:
+
+    gaussian   the density, the reparameterised draw, the KL
+    schedule   how much noise, t = 1…T
+    forward    q: noise in
+    reverse    p_θ: noise out, step by step, by a guess of the noise
+    elbo       the bound, sorted into L_T, L_{t−1} and L_0, each a number; the losses
+    oracle     data for which all of it has a closed form
+    network    the function that guesses
+    training   Algorithm 1
+    toys, data what to learn; run, plot, __main__ the work around it
+"""
+from . import elbo, forward, reverse
+from .gaussian import Gaussian, discretised_log_prob
+from .schedule import Schedule, cosine, linear, log_snr_uniform
+from .forward import diffuse, marginal, posterior, transition
+from .reverse import ancestral_sampling, as_denoiser, ddim_sampling, ddim_step, last, predict, reverse_variance
+from .elbo import (Ledger, bits_per_dim, continuous_decoder, discretised_decoder, first_form_terms, hybrid_loss, ledger,
+                   prior_term, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
+from .oracle import FiniteData, Mixture
+from .network import Network, conv_denoiser, mlp, time_embedding
+from .training import State, train
+from .toys import toy
+from .data import load, mnist, mnist_full
+
+__version__ = "0.1.0"

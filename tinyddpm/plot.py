@@ -1,0 +1,155 @@
+"""Every picture.  One colour for data, one for the model, one for what is exact; each function returns a Figure.
+
+The figures are matplotlib's own objects, made without pyplot: no window opens and no global state changes.
+`figure.savefig(path)` writes one; an animation goes through `save_animation`.
+"""
+import numpy as np
+
+DATA, MODEL, EXACT, FAINT = "#2a6fbb", "#e07b39", "#222222", "#b8b8b8"
+
+
+def _figure(columns=1, width=4.2, height=4.2, **options):
+    from matplotlib.figure import Figure  # here, because those who only compute need not wait for it
+
+    figure = Figure(figsize=(columns * width, height), layout="constrained", dpi=110)
+    axes = np.atleast_1d(figure.subplots(1, columns, **options))
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _points(ax, x, colour, title, limit=None):
+    """Points on one axis: a histogram in one dimension, otherwise the first two coordinates."""
+    if x.shape[1] == 1:
+        ax.hist(x[:, 0], bins=80, color=colour, density=True)
+    else:
+        ax.scatter(x[:, 0], x[:, 1], s=2, color=colour, alpha=0.5, linewidths=0)
+        ax.set_aspect("equal")
+        if limit is not None:
+            ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    ax.set_title(title)
+
+
+def _limit(*clouds):
+    """Half the side of a square about the origin that shows nearly all of every cloud."""
+    return 1.1 * max(np.quantile(abs(cloud), 0.998) for cloud in clouds)
+
+
+def scatter(clouds):
+    """Clouds of points side by side.  clouds: {title: (points (N, D), colour)}."""
+    figure, axes = _figure(len(clouds))
+    limit = _limit(*(x for x, _ in clouds.values()))
+    for ax, (title, (x, colour)) in zip(axes, clouds.items()):
+        _points(ax, x, colour, title, limit)
+    return figure
+
+
+def reverse_path(data, path, shown=5):
+    """The reverse chain from noise to samples in a row of moments, and the data it should end as.
+
+    data: (N, 2); path: (T + 1, M, 2), the chain from x_T (first) to x_0 (last).
+    """
+    figure, axes = _figure(shown + 1, 2.6, 2.9)
+    limit = _limit(data, path[0])
+    for ax, i in zip(axes, np.linspace(0, len(path) - 1, shown).round().astype(int)):
+        t = len(path) - 1 - i
+        _points(ax, path[i], MODEL, f"t = {t}" + (", samples" if t == 0 else ", noise" if i == 0 else ""), limit)
+    _points(axes[-1], data, DATA, "data", limit)
+    for ax in axes:
+        ax.axis("off")
+    return figure
+
+
+def to_canvas(images, columns=None, gap=2):
+    """Images (N, H, W) or (N, H, W, C), uint8, tiled into one (rows·(H + gap), columns·(W + gap), C or 3)."""
+    images = images[..., None] if images.ndim == 3 else images
+    N, H, W, C = images.shape
+    columns = columns or int(np.ceil(np.sqrt(N)))
+    rows = -(-N // columns)
+    canvas = np.full((rows, H + gap, columns, W + gap, C), 255, np.uint8)
+    for i, image in enumerate(images):
+        canvas[i // columns, :H, i % columns, :W] = image
+    canvas = canvas.reshape(rows * (H + gap), columns * (W + gap), C)[:-gap, :-gap]
+    return np.repeat(canvas, 3, 2) if C == 1 else canvas[..., :3] if C >= 3 else np.repeat(canvas[..., :1], 3, 2)
+
+
+def image_grid(images, title="", columns=None):
+    """A grid of images, uint8 (N, H, W) or (N, H, W, C)."""
+    canvas = to_canvas(images, columns)
+    figure, (ax,) = _figure(1, 6, 6 * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0))
+    ax.imshow(canvas, interpolation="nearest")
+    ax.axis("off")
+    ax.set_title(title)
+    return figure
+
+
+def schedules(named):
+    """ᾱ_t and log SNR against t/T.  named: {name: Schedule}."""
+    figure, (left, right) = _figure(2, height=3.4)
+    for name, schedule in named.items():
+        t = np.arange(schedule.T + 1) / schedule.T
+        left.plot(t, schedule.alpha_bar, label=name)
+        right.plot(t[1:], schedule.log_snr[1:])
+    left.set(title=r"$\bar\alpha_t$, signal left", xlabel="t/T")
+    right.set(title="log SNR", xlabel="t/T")
+    left.legend(frameon=False)
+    return figure
+
+
+def ledger_per_t(ledger, exact=None):
+    """Every L_{t−1} with its standard error, and the exact terms (T + 1,) where they are known."""
+    mean, error = ledger.per_t()
+    figure, (ax,) = _figure(1, 6.5, 3.4)
+    t = np.arange(2, len(mean))
+    ax.fill_between(t, (mean - 2 * error)[1:-1], (mean + 2 * error)[1:-1], color=MODEL, alpha=0.25, linewidth=0)
+    ax.plot(t, mean[1:-1], color=MODEL, label="model, ± 2 standard errors")
+    if exact is not None:
+        ax.plot(t, exact[1:-1], color=EXACT, linewidth=1, label="the optimal denoiser, exact")
+    ax.set(xlabel="t", ylabel="nats", title=r"$L_{t-1}$: where the nats go", yscale="log")
+    ax.legend(frameon=False)
+    return figure
+
+
+def animate_points(path, frames=60, title="t = {t}"):
+    """The reverse chain as a film: path (T + 1, N, 2) from x_T to x_0.  Returns a matplotlib animation."""
+    figure, (ax,) = _figure(1, 4, 4.2)
+    limit = max(_limit(path[-1]), 2.5)
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    ax.set_aspect("equal")
+    dots = ax.scatter(*path[0].T, s=3, color=MODEL, alpha=0.6, linewidths=0)
+
+    def show(i):
+        dots.set_offsets(path[i])
+        ax.set_title(title.format(t=len(path) - 1 - i))
+    return _animation(figure, show, len(path), frames)
+
+
+def animate_images(path, frames=60, columns=None):
+    """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation."""
+    canvas = to_canvas(path[0], columns)
+    figure, (ax,) = _figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
+    picture = ax.imshow(canvas, interpolation="nearest")
+    ax.axis("off")
+    return _animation(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
+
+
+def _animation(figure, show, length, frames):
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).round().astype(int))
+    # The last frame stays for a moment: it is what one came to see.
+    return FuncAnimation(figure, show, frames=[*chosen, *[length - 1] * 10], interval=66, repeat=True)
+
+
+def save_animation(animation, path):
+    """Write .gif (by Pillow) or .html (matplotlib's player; opens from disk).  ValueError: another ending."""
+    path = str(path)
+    if path.endswith(".gif"):
+        animation.save(path, writer="pillow", dpi=80)
+    elif path.endswith(".html"):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(animation.to_jshtml(default_mode="loop"))
+    else:
+        raise ValueError(f"path = {path!r}: an animation is written as .gif or .html")

@@ -1,0 +1,229 @@
+"""A run: one training from its data to its folder, and back from the folder to a denoiser.
+
+The folder is all that sampling and the ledger need:
+
+    settings.json     what was trained, on what, how
+    checkpoint.npz    the schedule's β, the weights, their average (EMA), Adam's moments, the generator's state
+    held_out.npy      data that was never trained on, for the ledger
+    log.csv           step, loss, length of the gradient, seconds
+"""
+import json
+import os
+import time
+import zipfile
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from . import data, elbo, schedule, toys, training
+from .network import Network, conv_denoiser, mlp
+
+SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform}
+LOSSES = ("simple", "v", "vlb", "hybrid")
+
+DEFAULTS = {
+    "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=6000,
+                   batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
+    "images": dict(schedule="cosine", T=1000, predicts="v", variance="beta", loss="v", steps=4000,
+                   batch=64, rate=2e-3, ema_decay=0.995, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
+}
+
+
+class DataSet(NamedTuple):
+    """Data as training takes it.  draw: (rng, n) → raw items; held_out: raw items; kind: "points" or "images"."""
+
+    name: str
+    kind: str
+    draw: Callable
+    held_out: Any
+    shift: Any  # x_0 = (raw − shift)/scale for points; images go to [−1, 1]
+    scale: Any
+
+
+def open_data(name, held_out=2000):
+    """The data set of that name: a toy, "mnist", "mnist_full", a folder of MNIST's idx files, or your own file.
+
+    Toys are drawn afresh for every batch.  A file's points are shifted and scaled to mean 0 and
+    variance 1 in each coordinate, and a tenth of its rows is held out.  ValueError: no such data.
+    """
+    if name in toys.TOYS:
+        source = toys.toy(name)
+        D = len(source.mean)
+        return DataSet(name, "points", lambda rng, n: source.sample(rng, n),
+                       source.sample(np.random.default_rng(2006_11239), held_out), np.zeros(D), np.ones(D))
+    if name in ("mnist", "mnist_full") or os.path.isdir(name):
+        digits = data.mnist() if name == "mnist" else data.mnist_full(None if name == "mnist_full" else name)
+        rows, held = digits.train, digits.held_out
+    elif Path(name).suffix:
+        rows, held = data.split(data.load(name))
+    else:
+        raise ValueError(f"data = {name!r} is no data set: choose among {', '.join(toys.TOYS)}, mnist, mnist_full, "
+                         f"or give a .npy, .npz or .csv file")
+    kind = "points" if rows.ndim == 2 else "images"
+    shift, scale = (rows.mean(0), rows.std(0)) if kind == "points" else (np.zeros(1), np.ones(1))
+    if not (scale > 0).all():
+        raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmin(scale)}: nothing to learn there")
+    return DataSet(name, kind, lambda rng, n: rows[rng.integers(len(rows), size=n)], held[:held_out], shift, scale)
+
+
+class Run(NamedTuple):
+    """A network in training, or trained: settings (plain JSON), schedule, network, state, held-out data (raw)."""
+
+    settings: dict
+    schedule: schedule.Schedule
+    network: Network
+    state: training.State
+    held_out: Any
+
+    @property
+    def denoiser(self):
+        """(x_t, t) → ε̂ with the averaged weights."""
+        return training.denoiser(self.schedule, self.network, self.state.ema, self.settings["predicts"])
+
+    @property
+    def decoder(self):
+        """The decoder that fits the data: of 256 levels for images, a density for points."""
+        return elbo.discretised_decoder if self.settings["kind"] == "images" else elbo.continuous_decoder
+
+    def encode(self, raw):
+        """Raw data → x_0 as the chain knows it, float64."""
+        if self.settings["kind"] == "images":
+            return data.from_levels(raw).astype(np.float64)
+        return (raw - np.array(self.settings["shift"])) / np.array(self.settings["scale"])
+
+    def decode(self, x_0):
+        """x_0 → raw data: uint8 images, or points in their own units."""
+        if self.settings["kind"] == "images":
+            return data.to_images(x_0)
+        return x_0 * np.array(self.settings["scale"]) + np.array(self.settings["shift"])
+
+    def ledger(self, raw, rng, **options):
+        """`elbo.ledger` of raw data, in the data's own units: scaling a density by s adds log s to its −log."""
+        options = {"variance": self.settings["variance"], "decoder": self.decoder, **options}
+        ledger = elbo.ledger(self.schedule, self.denoiser, self.encode(raw), rng, **options)
+        if self.settings["kind"] == "points":
+            ledger.terms[:, 0] += np.log(self.settings["scale"]).sum()
+        return ledger
+
+
+def start(dataset, seed=0, **choices):
+    """A fresh run on a data set, with `DEFAULTS` for what is not chosen: (Run, the generator to train it with).
+
+    ValueError: an unknown schedule, loss, or what the parts themselves refuse.
+    """
+    settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
+                "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed,
+                **DEFAULTS[dataset.kind], **{name: value for name, value in choices.items() if value is not None}}
+    for name, allowed in (("schedule", SCHEDULES), ("loss", LOSSES)):
+        if settings[name] not in allowed:
+            raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(allowed)}")
+    whole = {"steps": settings["steps"], "batch": settings["batch"], **settings["network"]}
+    for name, value in whole.items():
+        if not value >= 1:
+            raise ValueError(f"{name} = {value}: a whole number of 1 or more")
+    if not 0 < settings["rate"] < np.inf:
+        raise ValueError(f"rate = {settings['rate']}: a learning rate is a positive number")
+    if not seed >= 0:
+        raise ValueError(f"seed = {seed}: a whole number of 0 or more")
+    if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
+        raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: "
+                         f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
+    network = make_network(settings)
+    rng = np.random.default_rng(seed)
+    noise = SCHEDULES[settings["schedule"]](settings["T"])
+    return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out), rng
+
+
+def make_network(settings):
+    """The network that the settings describe: an MLP for points, a convolutional one for images."""
+    shape, options = settings["shape"], {**settings["network"], "learned_variance": settings["variance"] == "learned"}
+    if settings["kind"] == "points":
+        return mlp(shape[0], **options)
+    return conv_denoiser(shape[2] if len(shape) == 3 else 1, **options)
+
+
+def fit(run, dataset, rng, folder=None, minutes=None, bar=None, every=60.0):
+    """Train the run to its last step, or for so many minutes; returns the run with its new state.
+
+    With a folder, a checkpoint is written there every `every` seconds and whenever training ends, be it by
+    Ctrl-C.  bar: a tqdm-like object with update(n), set_postfix(loss=…).  ValueError: minutes not positive.
+    """
+    if minutes is not None and not 0 < minutes < np.inf:
+        raise ValueError(f"minutes = {minutes}: a positive number")
+    settings = run.settings
+    losses = {"simple": elbo.simple_loss, "v": elbo.v_loss,
+              "vlb": lambda *args: elbo.vlb_loss(*args, settings["variance"], run.decoder),
+              "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
+    began = saved = time.monotonic()
+
+    def elapsed():
+        return time.monotonic() - began
+
+    steps = training.train(
+        run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
+        settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], settings["predicts"],
+        training.warm_up_and_decay(settings["rate"]), ema_decay=settings["ema_decay"], state=run.state,
+        progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
+    if folder is not None:
+        save(folder, run, rng)
+    average, log = None, []
+    try:
+        for step in steps:
+            run = run._replace(state=step.state)
+            average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
+            if step.state.step % 10 == 0:
+                log.append(f"{step.state.step},{step.loss:.6g},{step.gradient_norm:.6g},{elapsed():.2f}\n")
+            if bar is not None:
+                bar.set_postfix(loss=f"{average:.4f}", refresh=False)
+                bar.update(1 if minutes is None else min(elapsed(), 60 * minutes) - bar.n)
+            if folder is not None and time.monotonic() - saved > every:
+                save(folder, run, rng, log)
+                saved, log = time.monotonic(), []
+            if minutes is not None and elapsed() > 60 * minutes:
+                break
+    finally:
+        if folder is not None:
+            save(folder, run, rng, log)
+    return run
+
+
+def save(folder, run, rng, log=()):
+    """Write the run's folder; every file is complete under another name before it takes its own."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
+    _replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    _replace(folder / "checkpoint.npz", lambda file: np.savez(
+        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(rng.bit_generator.state)), **run.state._asdict()))
+    with open(folder / "log.csv", "a") as file:
+        if not file.tell():
+            file.write("step,loss,gradient_norm,seconds\n")
+        file.writelines(log)
+
+
+def _replace(path, write):
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        write(file)
+    os.replace(partial, path)
+
+
+def load(folder):
+    """The run in a folder: (Run, the generator as training left it).  ValueError: no run folder, or a damaged one."""
+    folder = Path(folder)
+    if not (folder / "settings.json").is_file():
+        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
+    try:
+        settings = json.loads((folder / "settings.json").read_text())
+        network = make_network(settings)
+        with np.load(folder / "checkpoint.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        state = training.State(int(arrays["step"]), *(arrays[name] for name in training.State._fields[1:]))
+        training.unpack(state.ema, network.init(np.random.default_rng(0)))
+        rng = np.random.default_rng()
+        rng.bit_generator.state = json.loads(str(arrays["rng"]))
+        held_out = np.load(folder / "held_out.npy", allow_pickle=False)
+        return Run(settings, schedule.Schedule(arrays["beta"]), network, state, held_out), rng
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: {type(error).__name__}: {error}") from None
