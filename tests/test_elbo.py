@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from autograd import grad
 
-from tinyddpm import (FiniteData, Mixture, ancestral_sampling, cosine, diffuse, discretised_decoder, elbo, first_form_terms, hybrid_loss, last,
+from tinyddpm import (FiniteData, Gaussian, Mixture, ancestral_sampling, cosine, diffuse, elbo, first_form_terms, hybrid_loss, last,
                       ledger, linear, log_snr_uniform, oracle, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
 from tinyddpm.data import from_levels, mnist
 from tinyddpm.toys import toy
@@ -40,6 +40,31 @@ def test_expected_terms_are_the_mean_of_the_items(variance):
     schedule = cosine(20)
     each = [GAUSSIAN.expect(lambda x: oracle.gaussian_terms(schedule, GAUSSIAN, x, variance)[:, k]) for k in range(21)]
     assert np.array(each) == pytest.approx(GAUSSIAN.optimal_terms(schedule, variance), abs=1e-9)
+
+
+@both_variances
+@pytest.mark.parametrize("schedule", [cosine(6), linear(30)])
+def test_mixture_ledger_is_the_exact_one(schedule, variance):
+    """The ledger's terms, integrated over x_0 and ε, against the exact terms, integrated over x_t: to 1e-9."""
+    data, nodes = Mixture([1, 2], [[-0.5], [0.4]], [[[0.5]], [[0.6]]]), 60
+    z, w = np.polynomial.hermite_e.hermegauss(nodes)
+    eps, weight = np.tile(z, nodes)[:, None], np.outer(w, w).ravel() / w.sum() ** 2
+    terms = np.zeros(schedule.T + 1)
+    for share, mean, var in zip(data.weights, data.means, data.variances):
+        x_0 = mean + np.sqrt(var) * np.repeat(z, nodes)[:, None]
+        terms += share * np.array([weight @ step_term(schedule, data.denoiser(schedule), x_0, t, eps, variance)
+                                   for t in range(1, schedule.T + 1)] + [weight @ elbo.prior_term(schedule, x_0)])
+    assert terms == pytest.approx(data.optimal_terms(schedule, variance, nodes=nodes), abs=1e-9)
+
+
+def test_the_first_form_is_noisy_by_column_and_not_along_a_path():
+    """Statistical: fixed seed, 500 items; half the columns have over 5 times the ledger's standard error, the sum a smaller one."""
+    data, schedule, rng = toy("eight_gaussians"), log_snr_uniform(50), np.random.default_rng(0)
+    x_0, denoiser = data.sample(rng, 500), data.denoiser(log_snr_uniform(50))
+    second = ledger(schedule, denoiser, x_0, rng)
+    first = first_form_terms(schedule, denoiser, x_0, rng)
+    assert np.median(elbo.mean_and_error(first)[1][1:-1] / second.per_t()[1][1:-1]) > 5
+    assert elbo.mean_and_error(first.sum(1))[1] < second.elbo[1]
 
 
 @both_variances
@@ -151,7 +176,7 @@ def test_mixed_times_are_the_items_by_themselves():
             assert together == pytest.approx(np.array(alone))
 
 
-@pytest.mark.parametrize("decoder", [elbo.continuous_decoder, discretised_decoder])
+@pytest.mark.parametrize("decoder", [Gaussian.log_prob, Gaussian.level_log_prob])
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde", "learned"])
 def test_the_bound_is_differentiable(decoder, variance):
     """∂L_vlb/∂θ by autograd against finite differences, with t = 1 in the batch."""
@@ -219,7 +244,7 @@ def test_mnist_ledger_of_a_trivial_model():
     """The zero network on digits: finite, every bit accounted for, and L_T as its formula says."""
     x_0 = from_levels(mnist().held_out[:3]).astype(float)
     schedule = cosine(10)
-    result = ledger(schedule, lambda x, t: 0 * x, x_0, np.random.default_rng(0), decoder=discretised_decoder)
+    result = ledger(schedule, lambda x, t: 0 * x, x_0, np.random.default_rng(0), decoder=Gaussian.level_log_prob)
     ab, om = schedule.alpha_bar[-1], schedule.one_minus_alpha_bar[-1]
     assert result.terms[:, -1] == pytest.approx(0.5 * (ab * (x_0 ** 2).sum((1, 2)) - 784 * (ab + np.log(om))), rel=1e-9)
     assert np.isfinite(result.terms).all() and (result.terms >= 0).all()

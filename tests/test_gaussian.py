@@ -7,7 +7,7 @@ from autograd.test_util import check_grads
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyddpm import Gaussian, bits_per_dim, discretised_log_prob
+from tinyddpm import Gaussian, bits_per_dim
 from tinyddpm.data import from_levels
 from tinyddpm.gaussian import log_normal_interval
 
@@ -16,7 +16,7 @@ LEVELS = from_levels(np.arange(256)).astype(float)[:, None]
 
 def all_levels(mean, std):
     """log P_k of every level, (256,)."""
-    return discretised_log_prob(LEVELS, Gaussian(np.full((256, 1), mean), np.full((256, 1), std ** 2)))
+    return Gaussian(np.full((256, 1), mean), np.full((256, 1), std ** 2)).level_log_prob(LEVELS)
 
 
 @given(st.floats(-1.5, 1.5), st.floats(-7, 3).map(np.exp))
@@ -66,7 +66,7 @@ def test_decoder_gradients():
     rng = np.random.default_rng(0)
     x_0, mean, log_var = LEVELS[rng.integers(256, size=(3, 5)), 0], rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
     x_0[0, :2] = -1, 1
-    check_grads(lambda m, v: discretised_log_prob(x_0, Gaussian(m, np.exp(1.0) ** v)), modes=["rev"], order=1)(mean, log_var)
+    check_grads(lambda m, v: Gaussian(m, np.exp(1.0) ** v).level_log_prob(x_0), modes=["rev"], order=1)(mean, log_var)
 
 
 def test_fine_levels_approach_the_density():
@@ -82,7 +82,7 @@ def test_a_uniform_guess_costs_eight_bits():
 
 def test_the_decoder_takes_levels_only():
     with pytest.raises(ValueError, match="0.5.*256 levels"):
-        discretised_log_prob(np.array([[0.5]]), Gaussian(np.zeros((1, 1)), np.ones((1, 1))))
+        Gaussian(np.zeros((1, 1)), np.ones((1, 1))).level_log_prob(np.array([[0.5]]))
 
 
 def test_density_integrates_to_one_and_entropy_is_its_mean_log():

@@ -21,12 +21,12 @@ Then everything is Gaussian.  Read on in this order:
     toys, data what to learn; run, plot, __main__ the work around it
 """
 from . import elbo, forward, reverse
-from .gaussian import Gaussian, discretised_log_prob
+from .gaussian import Gaussian
 from .schedule import Schedule, cosine, linear, log_snr_uniform
 from .forward import diffuse, marginal, posterior, transition
 from .reverse import ancestral_sampling, as_denoiser, ddim_sampling, ddim_step, last, predict, reverse_variance
-from .elbo import (Ledger, bits_per_dim, continuous_decoder, discretised_decoder, first_form_terms, hybrid_loss, ledger,
-                   prior_term, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
+from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,
+                   simple_loss, simple_weights, step_term, v_loss, vlb_loss)
 from .oracle import FiniteData, Mixture
 from .network import Network, conv_denoiser, mlp, time_embedding
 from .training import State, train

@@ -23,18 +23,8 @@ import numpy
 from autograd.tracer import getval
 
 from . import forward, reverse
-from .gaussian import Gaussian, discretised_log_prob, standard_normal_like, sum_over_dimensions
+from .gaussian import Gaussian, standard_normal_like, sum_over_dimensions
 from .schedule import like
-
-
-def continuous_decoder(x_0, gaussian):
-    """log p_θ(x_0 | x_1) of real-valued data: the Gaussian's density, (B,) nats."""
-    return gaussian.log_prob(x_0)
-
-
-def discretised_decoder(x_0, gaussian):
-    """log p_θ(x_0 | x_1) of 256-level data in [−1, 1]: the probability of the level (Ho 13), (B,) nats."""
-    return discretised_log_prob(x_0, gaussian)
 
 
 def prior_term(schedule, x_0):
@@ -42,12 +32,13 @@ def prior_term(schedule, x_0):
     return forward.marginal(schedule, x_0, schedule.T).kl(standard_normal_like(x_0))
 
 
-def step_term(schedule, denoiser, x_0, t, eps, variance="beta", decoder=continuous_decoder):
+def step_term(schedule, denoiser, x_0, t, eps, variance="beta", decoder=Gaussian.log_prob):
     """L_{t−1} seen through one draw x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, (B,) nats (Ho 5, Luo 58).
 
     For t ≥ 2 the KL of the posterior from the model's step; for t = 1, where the posterior is the
     point x_0 itself, −log p_θ(x_0 | x_1).  Differentiable in whatever the denoiser is made of.
-    x_0, eps: (B, …); t: int or (B,) in 1…T.
+    x_0, eps: (B, …); t: int or (B,) in 1…T.  decoder: what p_θ(x_0 | x_1) says of x_0, `Gaussian.log_prob`
+    for real-valued data (a density), `Gaussian.level_log_prob` for 256 levels (a probability).
     """
     x_t = forward.diffuse(schedule, x_0, t, eps)
     return _term(schedule, reverse.step(schedule, denoiser, x_t, t, variance), x_0, x_t, t, decoder)
@@ -56,14 +47,14 @@ def step_term(schedule, denoiser, x_0, t, eps, variance="beta", decoder=continuo
 def _term(schedule, p, x_0, x_t, t, decoder):
     """L_{t−1} of a given model step p = p_θ(x_{t−1} | x_t)."""
     if numpy.ndim(t) == 0:
-        return -decoder(x_0, p) if t == 1 else forward.posterior(schedule, x_t, x_0, t).kl(p)
+        return -decoder(p, x_0) if t == 1 else forward.posterior(schedule, x_t, x_0, t).kl(p)
     q, first = forward.posterior(schedule, x_t, x_0, t), numpy.asarray(t) == 1
     if not first.any():
         return q.kl(p)
     # The KL from a point mass is infinite, and np.where would still send its gradient: q := p there.
     column = first.reshape(first.shape + (1,) * (x_0.ndim - 1))
     q = Gaussian(np.where(column, p.mean, q.mean), np.where(column, p.var, q.var))
-    return np.where(first, -decoder(x_0, p), q.kl(p))
+    return np.where(first, -decoder(p, x_0), q.kl(p))
 
 
 def simple_weights(schedule, variance="beta"):
@@ -99,13 +90,13 @@ def v_loss(schedule, denoiser, x_0, t, eps):
     return np.mean((eps - eps_hat) ** 2 / like(x_0, schedule.at(t, x_0).alpha_bar))
 
 
-def vlb_loss(schedule, denoiser, x_0, t, eps, variance="beta", decoder=continuous_decoder):
+def vlb_loss(schedule, denoiser, x_0, t, eps, variance="beta", decoder=Gaussian.log_prob):
     """L_vlb = T·E_t[L_{t−1}], per dimension: −ELBO itself, but for the constant L_T (Improved DDPM eq 4)."""
     terms = step_term(schedule, denoiser, x_0, t, eps, variance, decoder)
     return schedule.T * np.mean(terms) / _dimensions(x_0)
 
 
-def hybrid_loss(schedule, denoiser, x_0, t, eps, decoder=continuous_decoder, weight=0.001):
+def hybrid_loss(schedule, denoiser, x_0, t, eps, decoder=Gaussian.log_prob, weight=0.001):
     """L_simple + 0.001·L_vlb for a denoiser that learns its variance (Improved DDPM eq 16).
 
     L_vlb sees the mean as a constant: it teaches the variance alone, and L_simple the mean alone.
@@ -171,13 +162,13 @@ def mean_and_error(values):
     return values.mean(0), values.std(0, ddof=1) / numpy.sqrt(n) if n > 1 else numpy.full(values.shape[1:], numpy.nan)
 
 
-def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=continuous_decoder, clip=None, batch=256,
+def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_prob, clip=None, batch=256,
            progress=iter):
     """The ELBO of each item, every one of its T + 1 terms a number (Luo 58): a `Ledger`.
 
     One fresh ε for each item at each t; T network calls for every `batch` items.  The standard errors
     are over items, so they cover both the choice of items and the noise.
-    x_0: (N, …) of floats; levels in [−1, 1] for the discretised decoder.  progress: wraps the list of
+    x_0: (N, …) of floats; decoder as in `step_term`.  progress: wraps the list of
     times, as tqdm does.  Warns when L_T is not small: the chain then starts where training never was.
     """
     T, N = schedule.T, len(x_0)
@@ -199,12 +190,14 @@ def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=continuous_dec
     return result
 
 
-def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=continuous_decoder):
-    """−ELBO in its first form (Luo 44), on one path x_1…x_T an item: (N, T + 1), correct and noisy.
+def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_prob):
+    """−ELBO in its first form (Luo 44), on one path x_1…x_T an item: (N, T + 1) nats.
 
     Column 0: −log p_θ(x_0|x_1); column t: log q(x_t|x_{t−1}) − log p_θ(x_t|x_{t+1}); column T:
-    log q(x_T|x_{T−1}) − log p(x_T).  Same expectation as the ledger's total.  No column is a KL
-    (Luo 45 writes them so, but under q, x_t and x_{t+1} are not independent given x_{t−1}).
+    log q(x_T|x_{T−1}) − log p(x_T).  Same expectation as the ledger's total, and each column far noisier:
+    it compares two densities at one point, where the ledger has their whole KL.  Only in the sum over one
+    path does the noise cancel; for the exact reverse process, all of it.  No column is a KL (Luo 45 writes
+    them so, but under q, x_t and x_{t+1} are not independent given x_{t−1}).
     """
     T = schedule.T
     terms = numpy.zeros((len(x_0), T + 1))
@@ -213,7 +206,7 @@ def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=cont
         q = forward.step(schedule, x_prev, t)
         x_t = q.sample(reverse.standard_normal(rng, x_0))
         p = reverse.step(schedule, denoiser, x_t, t, variance)
-        terms[:, t - 1] -= decoder(x_prev, p) if t == 1 else p.log_prob(x_prev)
+        terms[:, t - 1] -= decoder(p, x_prev) if t == 1 else p.log_prob(x_prev)
         terms[:, t] = q.log_prob(x_t)
         x_prev = x_t
     terms[:, T] -= standard_normal_like(x_0).log_prob(x_prev)

@@ -52,16 +52,24 @@ class Gaussian(NamedTuple):
         d = np.log(self.var / other.var)
         return 0.5 * sum_over_dimensions(np.expm1(d) - d + (self.mean - other.mean) ** 2 / other.var)
 
+    def level_log_prob(self, x_0):
+        """log of the probability of each of 256 grey levels, (B,) nats: the discretised decoder (Ho 13).
+
+        An image is not real-valued; it has 256 levels, and what it needs is a probability for each.  So
+        the density is integrated over the level's bin, x_0 ± 1/255, and the bins of the first and the
+        last level are open to −∞ and +∞: the 256 probabilities sum to one.
+        x_0: (B, …) of levels 2k/255 − 1 in [−1, 1].  ValueError: anything else in x_0.
+        """
+        level, std = to_levels(x_0), np.sqrt(self.var)
+        # From the level and not from x_0, so that neighbouring bins share their edge to the last bit.
+        low = np.where(level == 0, -np.inf, ((2 * level - 1) / 255 - 1 - self.mean) / std)
+        high = np.where(level == 255, np.inf, ((2 * level + 1) / 255 - 1 - self.mean) / std)
+        return sum_over_dimensions(log_normal_interval(low, high))
+
 
 def standard_normal_like(x):
     """N(0, I) in the shape and dtype of x: the end of the forward process, the start of the reverse."""
     return Gaussian(np.zeros(x.shape, x.dtype), np.ones((), x.dtype))
-
-
-# The decoder p_θ(x_0 | x_1) gives a density to real-valued data, and `Gaussian.log_prob` is that.
-# An image is not real-valued: it has 256 levels, and what it needs is a probability for each.
-
-LEVELS = 256
 
 
 def to_levels(x_0):
@@ -77,20 +85,6 @@ def to_levels(x_0):
     return level
 
 
-def discretised_log_prob(x_0, gaussian):
-    """log of the probability that a Gaussian gives to each of 256 levels, (B,) nats (Ho 13).
-
-    The Gaussian is integrated over the level's bin, x_0 ± 1/255; the bins of the first and the last
-    level are open to −∞ and +∞, so the 256 probabilities sum to one.
-    x_0: (B, ...) of levels in [−1, 1].  ValueError: anything else in x_0.
-    """
-    level, std = to_levels(x_0), np.sqrt(gaussian.var)
-    # From the level and not from x_0, so that neighbouring bins share their edge to the last bit.
-    low = np.where(level == 0, -np.inf, ((2 * level - 1) / 255 - 1 - gaussian.mean) / std)
-    high = np.where(level == LEVELS - 1, np.inf, ((2 * level + 1) / 255 - 1 - gaussian.mean) / std)
-    return sum_over_dimensions(log_normal_interval(low, high))
-
-
 @primitive
 def log_normal_interval(low, high):
     """log[Φ(high) − Φ(low)] for low < high, with Φ the standard normal CDF; elementwise.
@@ -103,13 +97,12 @@ def log_normal_interval(low, high):
 
     mirrored = low + high > 0
     low, high = numpy.where(mirrored, -high, low), numpy.where(mirrored, -low, high)
-    width = high - low
+    width, log_high = high - low, log_ndtr(high)
     narrow = width < numpy.finfo(width.dtype).eps ** (1 / 3)
-    log_high = log_ndtr(high)
-    log_ratio = numpy.where(narrow, -1, log_ndtr(low) - log_high)
-    middle, width = numpy.where(narrow, (low + high) / 2, 0), numpy.where(narrow, width, 1)
-    return numpy.where(narrow, numpy.log(width) - 0.5 * (LOG_2PI + middle ** 2),
-                       log_high + numpy.log(-numpy.expm1(log_ratio)))
+    with numpy.errstate(divide="ignore", invalid="ignore"):  # in the branch not taken
+        by_density = numpy.log(width) - 0.5 * (LOG_2PI + ((low + high) / 2) ** 2)
+        by_difference = log_high + numpy.log(-numpy.expm1(log_ndtr(low) - log_high))
+    return numpy.where(narrow, by_density, by_difference)
 
 
 def _density_over_interval(z, log_interval):

@@ -17,6 +17,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from . import data, elbo, schedule, toys, training
+from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform}
@@ -84,7 +85,7 @@ class Run(NamedTuple):
     @property
     def decoder(self):
         """The decoder that fits the data: of 256 levels for images, a density for points."""
-        return elbo.discretised_decoder if self.settings["kind"] == "images" else elbo.continuous_decoder
+        return Gaussian.level_log_prob if self.settings["kind"] == "images" else Gaussian.log_prob
 
     def encode(self, raw):
         """Raw data → x_0 as the chain knows it, float64."""
