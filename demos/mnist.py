@@ -31,7 +31,7 @@ def main(minutes, out, seed=0, n=64, held_out=100, quick=False):
     # %% Sample: every step of Algorithm 2 is seen, and the film keeps 60 of them.
     x, path = rng.standard_normal((n, 28, 28), np.float32), []
     kept = set(np.linspace(0, run.schedule.T, 60).round().astype(int))
-    steps = reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, clip=(-1, 1))
+    steps = reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, clip=run.clip)
     for step in tqdm(steps, "sampling", run.schedule.T):
         if step.t in kept:
             path.append(run.decode(step.x[:36]))

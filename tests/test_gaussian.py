@@ -86,7 +86,7 @@ def test_the_decoder_takes_levels_only():
 
 
 def test_density_integrates_to_one_and_entropy_is_its_mean_log():
-    gaussian = Gaussian(np.array([[0.7]]), np.array([[0.3]]))
+    gaussian = Gaussian(np.full((20001, 1), 0.7), np.array([[0.3]]))
     x = np.linspace(-9, 9, 20001)[:, None]
     density = np.exp(gaussian.log_prob(x))
     assert density.sum() * 18 / 20000 == pytest.approx(1, abs=1e-12)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import (Mixture, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear, log_snr_uniform,
-                      predict, reverse, reverse_variance)
+                      predict, reverse)
 from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, mean_from_eps, mean_from_x_0, sampling_times, score_from_eps,
                               v_from_eps, x_0_from_eps)
 
@@ -43,17 +43,20 @@ def test_a_predictor_of_anything_becomes_the_same_denoiser():
 
 def test_variances():
     x = np.zeros((2, 3))
-    assert reverse_variance(SCHEDULE, x, 7, "beta") == SCHEDULE.beta[7]
-    assert reverse_variance(SCHEDULE, x, 7, "beta_tilde") == SCHEDULE.beta_tilde[7]
+    def var(t, variance, v=None):
+        return reverse.step(SCHEDULE, predict(SCHEDULE, lambda x, t: x if v is None else (x, v), x, t), variance).var
+    assert var(7, "beta") == SCHEDULE.beta[7] and var(7, "beta_tilde") == SCHEDULE.beta_tilde[7]
     geometric = np.sqrt(SCHEDULE.beta[7] * SCHEDULE.beta_tilde[7])
-    assert reverse_variance(SCHEDULE, x, 7, "learned", np.full((2, 3), 0.5)) == pytest.approx(geometric)
+    assert var(7, "learned", np.full((2, 3), 0.5)) == pytest.approx(geometric)
     for t in (1, np.array([1, 2])):
-        assert np.isfinite(np.log(reverse_variance(SCHEDULE, x, t, "learned", x))).all()
-        assert (reverse_variance(SCHEDULE, x, t, "beta_tilde") > 0).all()
-    assert reverse_variance(SCHEDULE, x, np.array([3, 4]), np.arange(51.0)).tolist() == [[3], [4]]
-    for wrong, message in [("bata", "variance = 'bata'"), ("learned", "pair"), (np.ones(50), r"\(51,\)")]:
+        assert np.isfinite(np.log(var(t, "learned", x))).all() and (var(t, "beta_tilde") > 0).all()
+    assert var(np.array([3, 4]), np.arange(51.0)).tolist() == [[3], [4]]
+    for wrong, message in [("bata", "variance = 'bata'"), ("learned", "pair"), (np.ones(50), r"\(51,\)|\(51\)"),
+                           (SCHEDULE.beta_tilde, r"variance\[1\] = 0"), (np.full(51, np.nan), "nan")]:
         with pytest.raises(ValueError, match=message):
-            reverse_variance(SCHEDULE, x, 7, wrong)
+            var(7, wrong)
+    with pytest.raises(ValueError, match="v has shape"):
+        var(7, "learned", np.ones(2))
 
 
 def test_clipping_comes_before_the_mean():
@@ -61,8 +64,7 @@ def test_clipping_comes_before_the_mean():
     guess = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
     assert guess.x_0.max() == 1 and guess.x_0.min() > -1
     assert diffuse(SCHEDULE, guess.x_0, 10, guess.eps) == pytest.approx(x_t)  # ε was derived anew
-    step = reverse.step(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
-    assert step.mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, guess.x_0, 10))
+    assert reverse.step(SCHEDULE, guess).mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, guess.x_0, 10))
     free = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10)
     assert (free.eps == -1).all()
 
@@ -89,19 +91,18 @@ def test_ddim_keeps_the_marginal(t, eta, data):
     """(weight of ε)² + σ² = 1 − ᾱ_s for all η and strides; the weight of x̂_0 is √ᾱ_s."""
     s = data.draw(st.integers(0, t - 1))
     x_t = np.random.default_rng(t).standard_normal((1, 2))
-    base = ddim_step(SCHEDULE, lambda x, t: np.zeros_like(x), x_t, t, s, eta)
-    other = ddim_step(SCHEDULE, lambda x, t: np.ones_like(x), x_t, t, s, eta)
-    x_0, shifted = (predict(SCHEDULE, lambda x, t: np.full_like(x, e), x_t, t).x_0 for e in (0.0, 1.0))
-    weight = (other.mean - base.mean) - np.sqrt(SCHEDULE.alpha_bar[s]) * (shifted - x_0)
+    zero, one = (predict(SCHEDULE, lambda x, t: np.full_like(x, e), x_t, t) for e in (0.0, 1.0))
+    base, other = ddim_step(SCHEDULE, zero, s, eta), ddim_step(SCHEDULE, one, s, eta)
+    weight = (other.mean - base.mean) - np.sqrt(SCHEDULE.alpha_bar[s]) * (one.x_0 - zero.x_0)
     assert weight ** 2 + base.var == pytest.approx(SCHEDULE.one_minus_alpha_bar[s], abs=1e-12)
-    assert base.mean == pytest.approx(np.sqrt(SCHEDULE.alpha_bar[s]) * x_0)
+    assert base.mean == pytest.approx(np.sqrt(SCHEDULE.alpha_bar[s]) * zero.x_0)
 
 
 def test_ddim_with_eta_one_is_ancestral_sampling():
     denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
     for t in (50, 17, 2):
-        ddim = ddim_step(SCHEDULE, denoiser, x, t, t - 1, eta=1.0)
-        ancestral = reverse.step(SCHEDULE, denoiser, x, t, "beta_tilde")
+        guess = predict(SCHEDULE, denoiser, x, t)
+        ddim, ancestral = ddim_step(SCHEDULE, guess, t - 1, eta=1.0), reverse.step(SCHEDULE, guess, "beta_tilde")
         assert ddim.mean == pytest.approx(ancestral.mean, abs=1e-12) and ddim.var == pytest.approx(ancestral.var, rel=1e-12)
     chains = [last(chain) for chain in (
         ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), eta=1.0),

@@ -32,9 +32,10 @@ def test_linear_is_scaled_with_T():
     assert linear(1000).log_alpha_bar[-1] == pytest.approx(-10.05, abs=0.1)
     assert np.diff(linear(50).beta[1:], 2) == pytest.approx(0, abs=1e-15)
     assert linear(50, scaled=False).alpha_bar[-1] == pytest.approx(0.603, abs=1e-3)
-    assert linear(21).T == 21
-    with pytest.raises(ValueError, match=r"beta_20 = 1 of T = 20.*larger T"):
-        linear(20)
+    assert linear(21).T == 21 and linear(1, scaled=False).beta[1] == 0.02
+    for T in (20, 1):
+        with pytest.raises(ValueError, match=rf"beta_{T} = .* of T = {T}.*larger T"):
+            linear(T)
 
 
 def test_cosine():
@@ -54,7 +55,7 @@ def test_log_snr_uniform():
 
 @pytest.mark.parametrize("make, message", [
     (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"), (lambda: Schedule([np.nan]), "beta_1 = nan"),
-    (lambda: Schedule([[0.1]]), "shape"), (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"),
+    (lambda: Schedule([[0.1]]), "shape"), (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"),
     (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"), (lambda: linear(10).check_t(11), "t = 11 is outside 1..T = 10|every beta")])
 def test_bad_schedules_are_refused_in_a_sentence(make, message):
     with pytest.raises(ValueError, match=message):

@@ -6,9 +6,11 @@ small, and as p_data is not ours to change, that is to raise E[log p_θ(x)]: max
 The model explains x by latents z, so its likelihood is an integral out of reach; but for *any* q(z|x)
     log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)),                        (2.1)
 whose first part, the evidence lower bound, can be computed and raised.  Diffusion takes for z the data
-itself with more and more noise in it, z = x_1…x_T (2.2), and for q a process with nothing to learn.
+itself with more and more noise in it, and for q a process with nothing to learn:
+    log p_θ(x_0) ≥ ELBO = E_q[log p_θ(x_{0:T}) − log q(x_{1:T}|x_0)].                            (2.2)
 
-Then everything is Gaussian.  Read on in this order:
+Then everything is Gaussian.  "Ho n" is an equation of the paper above (arXiv 2006.11239), "Luo n" one of
+Luo 2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).  Read on in this order:
 
     gaussian   the density, the reparameterised draw, the KL
     schedule   how much noise, t = 1…T
@@ -24,7 +26,7 @@ from . import elbo, forward, reverse
 from .gaussian import Gaussian
 from .schedule import Schedule, cosine, linear, log_snr_uniform
 from .forward import diffuse, marginal, posterior, transition
-from .reverse import ancestral_sampling, as_denoiser, ddim_sampling, ddim_step, last, predict, reverse_variance
+from .reverse import ancestral_sampling, as_denoiser, ddim_sampling, ddim_step, last, predict
 from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,
                    simple_loss, simple_weights, step_term, v_loss, vlb_loss)
 from .oracle import FiniteData, Mixture

@@ -117,14 +117,13 @@ def sample(arguments):
     rng = np.random.default_rng(arguments.seed)
     x = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
     images = run.settings["kind"] == "images"
-    clip = (-1, 1) if images else None
     if arguments.steps is None and arguments.eta is None:
-        chain = reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=clip)
+        chain = reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
         length = run.schedule.T
     else:
         eta = arguments.eta or 0.0
         length = len(reverse.sampling_times(run.schedule, arguments.steps))
-        chain = reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, clip)
+        chain = reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
     with progress_bar(length, "sampling") as bar:
         for step in chain:
             bar.update()
@@ -138,9 +137,6 @@ def sample(arguments):
 def print_elbo(arguments):
     run, _ = runs.load(arguments.run)
     held_out = data.load(arguments.data) if arguments.data else run.held_out
-    if list(held_out.shape[1:]) != run.settings["shape"]:
-        raise ValueError(f"--data {arguments.data!r} has items of shape {held_out.shape[1:]}, and the run was trained on "
-                         f"{tuple(run.settings['shape'])}")
     if not 2 <= arguments.n:
         raise ValueError(f"--n {arguments.n}: a mean with a standard error takes 2 items or more")
     ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))

@@ -1,16 +1,17 @@
 """The ELBO: the bound on log p_θ(x_0) that training raises, term by term.
 
-To match the model's distribution with the data's is to maximise E[log p_θ(x_0)] (eq 1.2).  That
-integral over all x_1…x_T is out of reach, but any distribution over them, and so q, bounds it from
-below (eq 2.2).  Bayes' rule and a telescoping product (Luo 48–58) sort the bound into three kinds:
+To match the model's distribution with the data's is to maximise E[log p_θ(x_0)] (1.2).  That integral
+over all x_1…x_T is out of reach, but any distribution over them, and so q, bounds it from below (2.2).
+Bayes' rule and a telescoping product (Luo 46–58) sort the bound into three kinds:
 
     −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}        +      L_0
              prior matching       denoising matching          reconstruction
              KL(q(x_T|x_0)        KL(q(x_{t−1}|x_t,x_0)       −log p_θ(x_0|x_1)
               ‖ N(0, I))           ‖ p_θ(x_{t−1}|x_t))
 
-L_T has no parameters.  Every L_{t−1} is a KL of two Gaussians, hence a squared difference of their
-means, and the mean is a guess of the noise: so all that training asks is to *predict the noise*.
+L_T has no parameters.  With the variances fixed, each L_{t−1} is a weighted squared difference of two
+means plus a constant (Ho 8), and the mean is a guess of the noise: so training comes down to
+*predicting the noise*.
 
 Terms are in nats per item, and the index k of a table of terms is that of its name: column 0 is L_0,
 column t − 1 is L_{t−1}, column T is L_T.
@@ -23,7 +24,7 @@ import numpy
 from autograd.tracer import getval
 
 from . import forward, reverse
-from .gaussian import Gaussian, standard_normal_like, sum_over_dimensions
+from .gaussian import Gaussian, standard_normal, standard_normal_like, sum_over_dimensions
 from .schedule import like
 
 
@@ -41,7 +42,8 @@ def step_term(schedule, denoiser, x_0, t, eps, variance="beta", decoder=Gaussian
     for real-valued data (a density), `Gaussian.level_log_prob` for 256 levels (a probability).
     """
     x_t = forward.diffuse(schedule, x_0, t, eps)
-    return _term(schedule, reverse.step(schedule, denoiser, x_t, t, variance), x_0, x_t, t, decoder)
+    p = reverse.step(schedule, reverse.predict(schedule, denoiser, x_t, t), variance)
+    return _term(schedule, p, x_0, x_t, t, decoder)
 
 
 def _term(schedule, p, x_0, x_t, t, decoder):
@@ -61,21 +63,18 @@ def simple_weights(schedule, variance="beta"):
     """β_t²/(2σ_t²·α_t(1 − ᾱ_t)), (T + 1,): what L_simple drops from ‖ε − ε_θ‖² (Ho 12 and 14).
 
     Entry t belongs to L_{t−1}; entry 0 is unused (zero).  With these weights Σ_t weight_t·E‖ε − ε_θ‖² is
-    −ELBO but for terms without a mean in them.  variance: as in `reverse_variance`, not "learned".
+    −ELBO but for terms without a mean in them.  variance: as in `reverse.variance_table`.
     """
-    t = numpy.arange(1, schedule.T + 1)
-    x = numpy.zeros(schedule.T)
-    at = schedule.at(t, x)
-    var = reverse.reverse_variance(schedule, x, t, variance)
-    return numpy.concatenate([[0.0], at.beta ** 2 / (2 * var * at.alpha * at.one_minus_alpha_bar)])
+    var = reverse.variance_table(schedule, variance)
+    beta, alpha, one_minus = schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar
+    return numpy.append(0.0, beta[1:] ** 2 / (2 * var[1:] * alpha[1:] * one_minus[1:]))
 
 
 # The training losses, each a number: the mean over the batch, per dimension, with t drawn uniformly.
 
 def simple_loss(schedule, denoiser, x_0, t, eps):
     """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14): one for a network that says zero."""
-    output = denoiser(forward.diffuse(schedule, x_0, t, eps), t)
-    eps_hat = output[0] if isinstance(output, tuple) else output
+    eps_hat, _ = reverse.ask(denoiser, forward.diffuse(schedule, x_0, t, eps), t)
     return np.mean((eps - eps_hat) ** 2)
 
 
@@ -85,8 +84,7 @@ def v_loss(schedule, denoiser, x_0, t, eps):
     In x̂_0 it weighs SNR + 1 where L_simple weighs SNR: where noise is all one sees, it still asks for the
     image as a whole.
     """
-    output = denoiser(forward.diffuse(schedule, x_0, t, eps), t)
-    eps_hat = output[0] if isinstance(output, tuple) else output
+    eps_hat, _ = reverse.ask(denoiser, forward.diffuse(schedule, x_0, t, eps), t)
     return np.mean((eps - eps_hat) ** 2 / like(x_0, schedule.at(t, x_0).alpha_bar))
 
 
@@ -102,7 +100,8 @@ def hybrid_loss(schedule, denoiser, x_0, t, eps, decoder=Gaussian.log_prob, weig
     L_vlb sees the mean as a constant: it teaches the variance alone, and L_simple the mean alone.
     """
     x_t = forward.diffuse(schedule, x_0, t, eps)
-    eps_hat, v = denoiser(x_t, t)
+    eps_hat, v = reverse.ask(denoiser, x_t, t)
+
     def frozen_mean(x_t, t):
         return getval(eps_hat), v
     return np.mean((eps - eps_hat) ** 2) + weight * vlb_loss(schedule, frozen_mean, x_0, t, eps, "learned", decoder)
@@ -142,10 +141,11 @@ class Ledger(NamedTuple):
         return bits_per_dim(nats, self.dimensions)
 
     def rate_distortion(self):
-        """Progressive coding (Ho §4.3, figure 5): rate and distortion, each (T + 1,), at t = T…0 sent steps.
+        """Progressive coding (Ho §4.3, figure 5): rate and distortion, each (T + 1,).
 
-        Entry t: the bits per dimension of L_T + … + L_t, all that has been sent when the receiver
-        holds x_t, and the root mean square per dimension of x_0 − x̂_0(x_t).  At t = 0: all of it, and none.
+        Entry t: the rate, L_T + … + L_t in bits per dimension, sent by the time the receiver holds x_t; and
+        the distortion, the root mean square per dimension of x_0 − x̂_0(x_t).  Entry 0: the whole −ELBO,
+        and no distortion.  Only for 256-level data are these bits that could be sent.
         """
         rate = numpy.cumsum(self.terms.mean(0)[::-1])[::-1]
         return self.bits_per_dim(rate), numpy.sqrt(self.distortion.mean(0) / self.dimensions)
@@ -168,7 +168,8 @@ def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_p
 
     One fresh ε for each item at each t; T network calls for every `batch` items.  The standard errors
     are over items, so they cover both the choice of items and the noise.
-    x_0: (N, …) of floats; decoder as in `step_term`.  progress: wraps the list of
+    x_0: (N, …) of floats; variance as in `reverse.step`, decoder as in `step_term`; clip as in
+    `reverse.predict`: the bound is then that of the model with x̂_0 clipped.  progress: wraps the list of
     times, as tqdm does.  Warns when L_T is not small: the chain then starts where training never was.
     """
     T, N = schedule.T, len(x_0)
@@ -177,9 +178,9 @@ def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_p
     for t in progress(range(1, T + 1)):
         for rows in (slice(i, i + batch) for i in range(0, N, batch)):
             data = x_0[rows]
-            x_t = forward.diffuse(schedule, data, t, reverse.standard_normal(rng, data))
+            x_t = forward.diffuse(schedule, data, t, standard_normal(rng, data))
             prediction = reverse.predict(schedule, denoiser, x_t, t, clip)
-            p = reverse.step_from(schedule, prediction, x_t, t, variance)
+            p = reverse.step(schedule, prediction, variance)
             terms[rows, t - 1] = _term(schedule, p, data, x_t, t, decoder)
             distortion[rows, t] = sum_over_dimensions((data - prediction.x_0) ** 2)
     result = Ledger(terms, distortion, _dimensions(x_0))
@@ -204,8 +205,8 @@ def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaus
     x_prev = x_0
     for t in range(1, T + 1):
         q = forward.step(schedule, x_prev, t)
-        x_t = q.sample(reverse.standard_normal(rng, x_0))
-        p = reverse.step(schedule, denoiser, x_t, t, variance)
+        x_t = q.sample(standard_normal(rng, x_0))
+        p = reverse.step(schedule, reverse.predict(schedule, denoiser, x_t, t), variance)
         terms[:, t - 1] -= decoder(p, x_prev) if t == 1 else p.log_prob(x_prev)
         terms[:, t] = q.log_prob(x_t)
         x_prev = x_t

@@ -8,8 +8,8 @@ Each function returns the `Gaussian` its equation names.
 """
 import autograd.numpy as np
 
-from .gaussian import Gaussian
-from .schedule import check_same_shape, like
+from .gaussian import Gaussian, check_same_shape
+from .schedule import like
 
 
 def step(schedule, x_prev, t):
@@ -23,7 +23,7 @@ def step(schedule, x_prev, t):
 
 
 def marginal(schedule, x_0, t):
-    """q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): t steps at once (eq 5.1.2, Ho 4, Luo 70).
+    """q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): t steps at once (Ho 4, Luo 70).
 
     x_0: (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T.
     """
@@ -33,7 +33,7 @@ def marginal(schedule, x_0, t):
 
 
 def diffuse(schedule, x_0, t, eps):
-    """x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε: the marginal as a reparameterised draw (eq 5.1.2).
+    """x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε: the marginal as a reparameterised draw (Ho 4, Luo 69).
 
     eps: the noise, in the shape of x_0; ε ~ N(0, I) makes x_t ~ q(x_t | x_0).
     ValueError: t outside 1…T, shapes that differ.
@@ -59,13 +59,11 @@ def posterior(schedule, x_t, x_0, t):
     """q(x_{t−1} | x_t, x_0): one step back, if we knew where the chain started.
 
     Bayes' rule on Gaussians (Luo 84, Ho 6–7): the mean weighs x_0 and x_t,
-        μ̃_t = [√ᾱ_{t−1}·β_t·x_0 + √α_t·(1 − ᾱ_{t−1})·x_t]/(1 − ᾱ_t),   variance β̃_t.
+        μ̃_t = [√ᾱ_{t−1}·β_t·x_0 + √α_t·(1 − ᾱ_{t−1})·x_t]/(1 − ᾱ_t),   β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
     x_t, x_0: (B, …); t: int or (B,) in 1…T.  At t = 1 it is the point mass on x_0.
     ValueError: t outside 1…T, shapes that differ.
     """
     check_same_shape(x_t=x_t, x_0=x_0)
     at = schedule.at(t, x_t)
-    weight_0 = np.sqrt(at.alpha_bar_prev) * at.beta / at.one_minus_alpha_bar
-    weight_t = np.sqrt(at.alpha) * at.one_minus_alpha_bar_prev / at.one_minus_alpha_bar
-    weight_0, weight_t, var = like(x_t, weight_0, weight_t, at.beta_tilde)
+    weight_0, weight_t, var = like(x_t, at.weight_0, at.weight_t, at.beta_tilde)
     return Gaussian(weight_0 * x_0 + weight_t * x_t, var)

@@ -21,21 +21,34 @@ def sum_over_dimensions(x):
     return np.sum(x, axis=tuple(range(1, x.ndim)))
 
 
+def check_same_shape(**arrays):
+    """ValueError where two named arrays differ in shape: (B, 1) against (B,) would broadcast silently."""
+    (first, a), *rest = arrays.items()
+    for name, b in rest:
+        if numpy.shape(a) != numpy.shape(b):
+            raise ValueError(f"{name} has shape {numpy.shape(b)} and {first} has {numpy.shape(a)}: they must be the same")
+
+
 class Gaussian(NamedTuple):
-    """N(mean, var): independent coordinates.  mean: (B, ...); var broadcasts against it."""
+    """N(mean, var): independent coordinates.  mean: (B, …); var broadcasts against it.
+
+    Each method: ValueError for an array that has not the shape of the mean.
+    """
 
     mean: Any
     var: Any
 
     def log_prob(self, x):
-        """log N(x; μ, v) in nats, (B,).  x: the shape of the mean."""
+        """log N(x; μ, v) in nats, (B,): the decoder of real-valued data.  x: the shape of the mean."""
+        check_same_shape(mean=self.mean, x=x)
         return sum_over_dimensions(-0.5 * (LOG_2PI + np.log(self.var) + (x - self.mean) ** 2 / self.var))
 
     def sample(self, eps):
-        """The reparameterised draw μ + σ·ε (eq 5.1.1): the chance is all in ε ~ N(0, I).
+        """The reparameterised draw μ + σ·ε: the chance is all in ε ~ N(0, I).
 
         So ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters.
         """
+        check_same_shape(mean=self.mean, eps=eps)
         return self.mean + np.sqrt(self.var) * eps
 
     def entropy(self):
@@ -43,12 +56,13 @@ class Gaussian(NamedTuple):
         return sum_over_dimensions(0.5 * (LOG_2PI + 1 + np.log(self.var)) + 0 * self.mean)
 
     def kl(self, other):
-        """KL(self ‖ other) = E_self[log self − log other] ≥ 0 in nats, (B,) (eq 1.1).
+        """KL(self ‖ other) = E_self[log self − log other] ≥ 0 in nats, (B,) (1.1).
 
         Per coordinate ½[r − 1 − log r + (μ − μ')²/v'] with r = v/v'.  Written in d = log r,
         r − 1 − log r = expm1(d) − d keeps its digits when the two are nearly equal, where the
-        textbook formula subtracts numbers that agree in all of theirs.
+        textbook formula subtracts numbers that agree in all their digits.
         """
+        check_same_shape(mean=self.mean, other_mean=other.mean)
         d = np.log(self.var / other.var)
         return 0.5 * sum_over_dimensions(np.expm1(d) - d + (self.mean - other.mean) ** 2 / other.var)
 
@@ -60,6 +74,7 @@ class Gaussian(NamedTuple):
         last level are open to −∞ and +∞: the 256 probabilities sum to one.
         x_0: (B, …) of levels 2k/255 − 1 in [−1, 1].  ValueError: anything else in x_0.
         """
+        check_same_shape(mean=self.mean, x_0=x_0)
         level, std = to_levels(x_0), np.sqrt(self.var)
         # From the level and not from x_0, so that neighbouring bins share their edge to the last bit.
         low = np.where(level == 0, -np.inf, ((2 * level - 1) / 255 - 1 - self.mean) / std)
@@ -70,6 +85,11 @@ class Gaussian(NamedTuple):
 def standard_normal_like(x):
     """N(0, I) in the shape and dtype of x: the end of the forward process, the start of the reverse."""
     return Gaussian(np.zeros(x.shape, x.dtype), np.ones((), x.dtype))
+
+
+def standard_normal(rng, x):
+    """ε ~ N(0, I) in the shape and dtype of x.  rng: numpy Generator."""
+    return rng.standard_normal(x.shape, x.dtype)
 
 
 def to_levels(x_0):

@@ -2,22 +2,28 @@
 
 For a Gaussian, a mixture of Gaussians or a finite set of points the noised data q(x_t) is again a
 mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t), and with that the
-best denoiser there can be, ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t) (Luo 133).  What no
+best denoiser there can be, ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t) (Luo 133 and 151).  What no
 network can beat is a number, and a network, a sampler or a ledger can be held against it.
 
 Here, for once, arrays are (B, D) and float64.
 """
+import math
+
 import numpy as np
 
 from .elbo import mean_and_error, simple_weights
 from .forward import diffuse
 from .gaussian import LOG_2PI
-from .reverse import reverse_variance
+from .reverse import ask, variance_table
 
 
 def _logsumexp(x, axis):
     top = x.max(axis, keepdims=True)
     return np.squeeze(top, axis) + np.log(np.exp(x - top).sum(axis))
+
+
+def _softmax(logits):
+    return np.exp(logits - _logsumexp(logits, 1)[:, None])
 
 
 class Mixture:
@@ -64,81 +70,93 @@ class Mixture:
         return self.means[k] + np.einsum("nij,nj->ni", self.axes[k], np.sqrt(self.variances[k])
                                          * rng.standard_normal((n, self.dimensions)))
 
-    def _noised_components(self, x, signal, noise):
-        """x in the axes of each component of q(x_t): offsets and variances (B, K, D), log joint densities (B, K).
+    def _components(self, x, alpha_bar=1.0, one_minus=0.0):
+        """x in the axes of each component of q(x_t): offsets and variances (…, K, D), log joint densities (B, K).
 
-        signal, noise: ᾱ_t and 1 − ᾱ_t, each () or (B, 1).
+        alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each () or (B, 1).
         """
-        signal, noise = np.asarray(signal)[..., None], np.asarray(noise)[..., None]
-        offset = np.einsum("bkd,kde->bke", x[:, None] - np.sqrt(signal) * self.means, self.axes)
-        var = signal * self.variances + noise
+        alpha_bar, one_minus = np.asarray(alpha_bar)[..., None], np.asarray(one_minus)[..., None]
+        offset = np.einsum("bkd,kde->bke", x[:, None] - np.sqrt(alpha_bar) * self.means, self.axes)
+        var = alpha_bar * self.variances + one_minus
         log_joint = np.log(self.weights) - 0.5 * (LOG_2PI + np.log(var) + offset ** 2 / var).sum(-1)
         return offset, var, log_joint
 
-    def log_prob(self, x, schedule=None, t=None):
-        """log of the data's density at x, (B,) nats; with a schedule and t, log q(x_t): noise added.
+    def log_prob(self, x):
+        """log of the data's density, (B,) nats.  x: (B, D).  ValueError: a flat component has no density."""
+        if not self.variances.all():
+            raise ValueError("a component has a variance of 0 along one of its axes: before noise is added it has no density")
+        return _logsumexp(self._components(x)[2], 1)
 
-        x: (B, D).  t: int or (B,) in 1…T.
-        """
-        at = schedule.at(t, x) if schedule else None
-        return _logsumexp(self._noised_components(x, *((at.alpha_bar, at.one_minus_alpha_bar) if at else (1.0, 0.0)))[2], 1)
-
-    def _posterior(self, schedule, x_t, t):
-        """p(k | x_t), E[x_0 | x_t, k] and tr Cov(x_0 | x_t, k): (B, K), (B, K, D), (B or 1, K)."""
+    def log_q(self, schedule, x_t, t):
+        """log q(x_t), the density of the noised data, (B,) nats.  x_t: (B, D); t: int or (B,) in 1…T."""
         at = schedule.at(t, x_t)
-        offset, var, log_joint = self._noised_components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
-        share = np.exp(log_joint - _logsumexp(log_joint, 1)[:, None])
-        gain = np.sqrt(at.alpha_bar)[..., None] * self.variances / var
-        means = self.means + np.einsum("bkd,ked->bke", gain * offset, self.axes)
-        return share, means, (self.variances * np.asarray(at.one_minus_alpha_bar)[..., None] / var).sum(-1)
+        return _logsumexp(self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)[2], 1)
 
     def denoiser(self, schedule):
         """ε*(x_t, t) = E[ε | x_t], the denoiser of least error.  x_t: (B, D); t: int or (B,)."""
         def exact(x_t, t):
             # Per component, the score in the component's own axes is −offset/var.
             at = schedule.at(t, x_t)
-            offset, var, log_joint = self._noised_components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
-            share = np.exp(log_joint - _logsumexp(log_joint, 1)[:, None])
-            return np.sqrt(at.one_minus_alpha_bar) * np.einsum("bk,bkd,ked->be", share, offset / var, self.axes)
+            offset, var, log_joint = self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
+            eps = np.sqrt(at.one_minus_alpha_bar) * np.einsum("bk,bkd,ked->be", _softmax(log_joint), offset / var, self.axes)
+            return eps.astype(x_t.dtype)
         return exact
 
-    def expect(self, f, schedule=None, t=None, nodes=24):
-        """E[f(x)] over the data, or with a schedule and t over q(x_t), by Gauss–Hermite quadrature.
+    def _spread(self, schedule, x_t, t):
+        """tr Cov(x_0 | x_t), (B,): within the components that x_t may come from, plus between them."""
+        at = schedule.at(t, x_t)
+        offset, var, log_joint = self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
+        share = _softmax(log_joint)
+        gain = np.sqrt(at.alpha_bar)[..., None] * self.variances / var
+        means = self.means + np.einsum("bkd,ked->bke", gain * offset, self.axes)
+        within = (self.variances * np.asarray(at.one_minus_alpha_bar)[..., None] / var).sum(-1)
+        apart = means - np.einsum("bk,bkd->bd", share, means)[:, None]
+        return (share * (within + (apart ** 2).sum(-1))).sum(1)
 
-        f: (B, D) → (B,).  nodes^D points for each component: exact for polynomials of degree below
-        2·nodes, and converging fast for smooth f; meant for D ≤ 3.
+    def _lattice(self, fineness, alpha_bar=1.0, one_minus=0.0):
+        """A lattice over all but 1e-17 of q(x_t), `fineness` points to the smallest standard deviation: chunks, cell size."""
+        var = alpha_bar * self.variances + one_minus
+        reach = 9 * np.sqrt(np.einsum("kid,kd->ki", self.axes ** 2, var))
+        centres = np.sqrt(alpha_bar) * self.means
+        cell = np.sqrt(var.min()) / fineness
+        sides = [np.arange(low, high + cell, cell) for low, high in zip((centres - reach).min(0), (centres + reach).max(0))]
+        count = math.prod(map(len, sides))
+        if count > 2e7:
+            raise ValueError(f"a lattice of {count:.1g} points: quadrature is for few dimensions and variances of like size")
+        chunk = max(1, 2 ** 20 // self.means.size)
+        for i in range(0, count, chunk):
+            indices = np.unravel_index(np.arange(i, min(i + chunk, count)), [len(side) for side in sides])
+            yield np.stack([side[index] for side, index in zip(sides, indices)], 1), cell ** self.dimensions
+
+    def expect(self, f, fineness=2):
+        """E[f(x)] over the data.  f: (B, D) → (B,).
+
+        By the trapezoid rule on a lattice, which converges exponentially for what is smooth and vanishes
+        at the ends.  For D ≤ 3.
         """
-        z, w = np.polynomial.hermite_e.hermegauss(nodes)
-        grid = np.stack(np.meshgrid(*[z] * self.dimensions, indexing="ij"), -1).reshape(-1, self.dimensions)
-        grid_weights = np.prod(np.meshgrid(*[w / w.sum()] * self.dimensions, indexing="ij"), axis=0).ravel()
-        signal, noise = (schedule.alpha_bar[t], schedule.one_minus_alpha_bar[t]) if schedule else (1.0, 0.0)
-        std = np.sqrt(signal * self.variances + noise)
-        return float(sum(weight * (grid_weights @ f(np.sqrt(signal) * mean + (grid * s) @ axes.T))
-                         for weight, mean, s, axes in zip(self.weights, self.means, std, self.axes)))
+        return float(sum((np.exp(self.log_prob(x)) @ f(x)) * cell for x, cell in self._lattice(fineness)))
 
-    def entropy(self, nodes=24):
+    def entropy(self, fineness=2):
         """−E[log p(x)] in nats: no model's −ELBO can have a smaller expectation.  By quadrature."""
-        return self.expect(lambda x: -self.log_prob(x), nodes=nodes)
+        return self.expect(lambda x: -self.log_prob(x), fineness)
 
-    def error(self, schedule, t, nodes=24):
-        """E‖x_0 − E[x_0|x_t]‖² = E[tr Cov(x_0|x_t)]: the least squared error at t.
+    def error(self, schedule, t, fineness=2):
+        """E‖x_0 − E[x_0|x_t]‖² = E[tr Cov(x_0|x_t)]: the least squared error at t, an int.
 
-        A closed form for one component; by quadrature for more, as a sum of positive parts.
+        A closed form for one component; by quadrature over x_t for more, as a sum of positive parts.
         """
-        def trace(x_t):
-            share, means, within = self._posterior(schedule, x_t, t)
-            centre = np.einsum("bk,bkd->bd", share, means)
-            return (share * (within + ((means - centre[:, None]) ** 2).sum(-1))).sum(1)
         if len(self.weights) == 1:
-            return float(trace(self.means)[0])
-        return self.expect(trace, schedule, t, nodes)
+            return float(self._spread(schedule, self.means, t)[0])
+        t = int(schedule.check_t(t))
+        return float(sum((np.exp(self.log_q(schedule, x, t)) @ self._spread(schedule, x, t)) * cell
+                         for x, cell in self._lattice(fineness, schedule.alpha_bar[t], schedule.one_minus_alpha_bar[t])))
 
-    def optimal_terms(self, schedule, variance="beta", nodes=24, progress=iter):
+    def optimal_terms(self, schedule, variance="beta", fineness=2, progress=iter):
         """The exact ledger of the optimal denoiser, in expectation over the data: (T + 1,) nats, L_0…L_T.
 
-        For one component a closed form; for more, by quadrature over x_t at each t.
+        For one component a closed form; for more, by quadrature over x_t at each t (`progress` wraps the times).
         """
-        error = np.array([np.nan] + [self.error(schedule, t, nodes) for t in progress(range(1, schedule.T + 1))])
+        error = np.array([np.nan] + [self.error(schedule, t, fineness) for t in progress(range(1, schedule.T + 1))])
         return terms_from_error(schedule, error, np.trace(self.covariance) + self.mean @ self.mean,
                                 self.dimensions, variance)
 
@@ -150,19 +168,16 @@ def terms_from_error(schedule, error, square, dimensions, variance="beta"):
     92–99), so that curve is all that the bound knows of data and denoiser.
     error: (…, T + 1), column 0 unused; square: (…), E‖x_0‖²; the decoder is the continuous one.
     """
-    t = np.arange(1, schedule.T + 1)
-    at = schedule.at(t, np.zeros(schedule.T))
-    var = reverse_variance(schedule, np.zeros(schedule.T), t, variance)
+    var, weight_0, beta_tilde = variance_table(schedule, variance)[1:], schedule.weight_0[1:], schedule.beta_tilde[1:]
     error, square = np.asarray(error)[..., 1:], np.asarray(square)
-    r = at.beta_tilde / var
+    r = beta_tilde / var
     terms = np.empty(error.shape[:-1] + (schedule.T + 1,))
     with np.errstate(divide="ignore"):  # β̃_1 = 0: that entry is the decoder's, below
         two_variances = dimensions / 2 * (np.expm1(np.log(r)) - np.log(r))
-    weight_0 = np.sqrt(at.alpha_bar_prev) * at.beta / at.one_minus_alpha_bar
     terms[..., :-1] = two_variances + weight_0 ** 2 * error / (2 * var)
     terms[..., 0] = dimensions / 2 * (LOG_2PI + np.log(var[0])) + error[..., 0] / (2 * var[0])
-    signal, noise = schedule.alpha_bar[-1], schedule.one_minus_alpha_bar[-1]
-    terms[..., -1] = 0.5 * (signal * square - dimensions * (signal + np.log(noise)))
+    alpha_bar, one_minus = schedule.alpha_bar[-1], schedule.one_minus_alpha_bar[-1]
+    terms[..., -1] = 0.5 * (alpha_bar * square - dimensions * (alpha_bar + np.log(one_minus)))
     return terms
 
 
@@ -171,9 +186,7 @@ def optimal_variance(schedule, error, dimensions):
 
     w_0 is the posterior's weight of x_0.  error: (T + 1,), column 0 unused.  Returns (T + 1,).
     """
-    at = schedule.at(np.arange(1, schedule.T + 1), np.zeros(schedule.T))
-    weight_0 = np.sqrt(at.alpha_bar_prev) * at.beta / at.one_minus_alpha_bar
-    return np.concatenate([[0.0], at.beta_tilde + weight_0 ** 2 * np.asarray(error)[1:] / dimensions])
+    return np.append(0.0, (schedule.beta_tilde + schedule.weight_0 ** 2 * np.asarray(error) / dimensions)[1:])
 
 
 # For Gaussian data ε* is affine in x_t, so the reverse chain is a linear-Gaussian recursion.
@@ -188,6 +201,7 @@ def gaussian_chain(schedule, data, variance="beta"):
     """Mean (T + 1, D) and covariance (T + 1, D, D) of Algorithm 2's x_t, t = 0…T, led by the exact denoiser.
 
     data: a `Mixture` of one component.  x_T ~ N(0, I); the last step adds no noise.
+    ValueError: more than one component.
     """
     mean, var, axes = _chain_in_axes(schedule, data, variance)
     return mean @ axes.T, np.einsum("id,td,jd->tij", axes, var, axes)
@@ -195,23 +209,25 @@ def gaussian_chain(schedule, data, variance="beta"):
 
 def _chain_in_axes(schedule, data, variance):
     m, s, axes = _one_component(data)
-    t = np.arange(1, schedule.T + 1)
-    sigma2 = reverse_variance(schedule, np.zeros(schedule.T), t, variance)
+    sigma2 = variance_table(schedule, variance)
     mean, var = np.zeros((schedule.T + 1, len(m))), np.ones((schedule.T + 1, len(m)))
     for t in range(schedule.T, 0, -1):
         # ε* = √(1−ᾱ)·(x − √ᾱ·m)/(ᾱs + 1 − ᾱ), put into Ho 11.
-        signal, noise = schedule.alpha_bar[t], schedule.one_minus_alpha_bar[t]
-        share = schedule.beta[t] / (signal * s + noise)
+        alpha_bar, one_minus = schedule.alpha_bar[t], schedule.one_minus_alpha_bar[t]
+        share = schedule.beta[t] / (alpha_bar * s + one_minus)
         gain = (1 - share) / np.sqrt(schedule.alpha[t])
-        mean[t - 1] = gain * mean[t] + share * np.sqrt(signal / schedule.alpha[t]) * m
-        var[t - 1] = gain ** 2 * var[t] + (sigma2[t - 1] if t > 1 else 0)
+        mean[t - 1] = gain * mean[t] + share * np.sqrt(alpha_bar / schedule.alpha[t]) * m
+        var[t - 1] = gain ** 2 * var[t] + (sigma2[t] if t > 1 else 0)
     return mean, var, axes
 
 
 def gaussian_log_likelihood(schedule, data, x_0, variance="beta"):
-    """log p_θ(x_0) itself, which the ELBO bounds: (B,) nats, for the exact denoiser of Gaussian data."""
+    """log p_θ(x_0) itself, which the ELBO bounds: (B,) nats, for the exact denoiser of Gaussian data.
+
+    x_0: (B, D).  ValueError: more than one component.
+    """
     mean, var, axes = _chain_in_axes(schedule, data, variance)
-    var_0 = var[0] + reverse_variance(schedule, np.zeros(1), 1, variance)  # the decoder's
+    var_0 = var[0] + variance_table(schedule, variance)[1]  # the decoder's
     return -0.5 * (LOG_2PI + np.log(var_0) + (x_0 @ axes - mean[0]) ** 2 / var_0).sum(1)
 
 
@@ -219,11 +235,13 @@ def gaussian_terms(schedule, data, x_0, variance="beta"):
     """The exact ledger of each x_0 for the exact denoiser of Gaussian data: (B, T + 1) nats, L_0…L_T.
 
     Given x_0 the error x̂_0 − x_0 is Gaussian, with mean (1 − ᾱ)(m − x_0)/(ᾱs + 1 − ᾱ) in each axis.
+    x_0: (B, D).  ValueError: more than one component.
     """
     m, s, axes = _one_component(data)
-    signal, noise = schedule.alpha_bar[:, None], schedule.one_minus_alpha_bar[:, None]
+    alpha_bar, one_minus = schedule.alpha_bar[:, None], schedule.one_minus_alpha_bar[:, None]
     with np.errstate(invalid="ignore"):  # t = 0 is unused
-        pull, spread = noise / (signal * s + noise), signal * noise * (s / (signal * s + noise)) ** 2
+        total = alpha_bar * s + one_minus
+        pull, spread = one_minus / total, alpha_bar * one_minus * (s / total) ** 2
     error = ((pull * (m - x_0 @ axes)[:, None]) ** 2 + spread).sum(-1)
     return terms_from_error(schedule, error, (x_0 ** 2).sum(1), data.dimensions, variance)
 
@@ -232,11 +250,14 @@ class FiniteData:
     """A data set as a distribution: N points of equal weight.
 
     Its denoiser is the ideal one of exactly these points: what a network that learned them by heart
-    would compute, and so a sampler led by it returns nothing but them.  points: (N, …).
+    would compute, and so a sampler led by it returns nothing but them.  points: (N, …), N ≥ 1.
+    ValueError: points that are none, or not finite.
     """
 
     def __init__(self, points):
         self.points = np.asarray(points, float)
+        if not (self.points.ndim and self.points.size and np.isfinite(self.points).all()):
+            raise ValueError(f"points of shape {self.points.shape}: a data set has one finite point or more")
         self._flat = self.points.reshape(len(points), -1)
 
     def _logits(self, schedule, x_t, t):
@@ -244,10 +265,10 @@ class FiniteData:
         x = x_t.reshape(len(x_t), -1)
         at = schedule.at(t, x)
         signal = np.sqrt(at.alpha_bar)
-        square = (x ** 2).sum(1)[:, None] - 2 * signal * (x @ self._flat.T) + signal ** 2 * (self._flat ** 2).sum(1)
+        square = (x ** 2).sum(1)[:, None] - 2 * signal * (x @ self._flat.T) + at.alpha_bar * (self._flat ** 2).sum(1)
         return -square / (2 * at.one_minus_alpha_bar), at
 
-    def log_prob(self, x_t, schedule, t):
+    def log_q(self, schedule, x_t, t):
         """log q(x_t), (B,) nats.  x_t: (B, …); t: int or (B,) in 1…T: before any noise there is no density."""
         logits, at = self._logits(schedule, x_t, t)
         D = self._flat.shape[1]
@@ -257,9 +278,8 @@ class FiniteData:
         """ε*(x_t, t) from E[x_0 | x_t], the softmax-weighted mean of the points.  x_t: (B, …)."""
         def exact(x_t, t):
             logits, at = self._logits(schedule, x_t, t)
-            share = np.exp(logits - _logsumexp(logits, 1)[:, None])
             x = x_t.reshape(len(x_t), -1)
-            eps = (x - np.sqrt(at.alpha_bar) * (share @ self._flat)) / np.sqrt(at.one_minus_alpha_bar)
+            eps = (x - np.sqrt(at.alpha_bar) * (_softmax(logits) @ self._flat)) / np.sqrt(at.one_minus_alpha_bar)
             return eps.reshape(x_t.shape).astype(x_t.dtype)
         return exact
 
@@ -276,5 +296,5 @@ def excess(schedule, denoiser, data, rng, variance="beta", n=2000):
     for t in range(1, schedule.T + 1):
         x_0 = data.sample(rng, n)
         x_t = diffuse(schedule, x_0, t, rng.standard_normal(x_0.shape))
-        total += weights[t] * ((denoiser(x_t, t) - best(x_t, t)) ** 2).sum(1)
+        total += weights[t] * ((ask(denoiser, x_t, t)[0] - best(x_t, t)) ** 2).sum(1)
     return mean_and_error(total)

@@ -15,8 +15,8 @@ import autograd.numpy as np
 import numpy
 
 from .forward import posterior
-from .gaussian import Gaussian
-from .schedule import check_same_shape, like
+from .gaussian import Gaussian, check_same_shape, standard_normal
+from .schedule import like
 
 
 # Four names for one guess: each converts given x_t.  x_t and its companion: (B, …); t: int or (B,)
@@ -28,7 +28,7 @@ def _signal_and_noise(schedule, x_t, t):
 
 
 def x_0_from_eps(schedule, x_t, eps, t):
-    """x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t: the draw (eq 5.1.2), solved for x_0 (Ho 15)."""
+    """x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t: the draw, solved for x_0 (Ho 15)."""
     check_same_shape(x_t=x_t, eps=eps)
     signal, noise = _signal_and_noise(schedule, x_t, t)
     return (x_t - noise * eps) / signal
@@ -56,7 +56,7 @@ def eps_from_v(schedule, x_t, v, t):
 
 
 def score_from_eps(schedule, x_t, eps, t):
-    """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): the score points against the noise (Luo 130–133)."""
+    """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): the score points against the noise (Luo 151)."""
     check_same_shape(x_t=x_t, eps=eps)
     _, noise = _signal_and_noise(schedule, x_t, t)
     return -eps / noise
@@ -90,9 +90,10 @@ def as_denoiser(schedule, predictor, predicts="eps"):
 
 
 def mean_from_eps(schedule, x_t, eps, t):
-    """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t (Ho 11, eq 5.1): take out the share of the noise this step added.
+    """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t (Ho 11): take out the share of the noise this step added.
 
-    It is the posterior's mean with x_0 replaced by what ε says of it.  x_t, eps: (B, …).
+    It is the posterior's mean with x_0 replaced by what ε says of it, (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (Luo 125).
+    x_t, eps: (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T, shapes that differ.
     """
     check_same_shape(x_t=x_t, eps=eps)
     at = schedule.at(t, x_t)
@@ -101,76 +102,96 @@ def mean_from_eps(schedule, x_t, eps, t):
 
 
 def mean_from_x_0(schedule, x_t, x_0, t):
-    """μ̃_t(x_t, x̂_0): the posterior's mean for a guessed x_0 (Luo 84)."""
+    """μ̃_t(x_t, x̂_0): the posterior's mean for a guessed x_0 (Luo 84).  Arguments as in `posterior`."""
     return posterior(schedule, x_t, x_0, t).mean
 
 
-def reverse_variance(schedule, x_t, t, variance="beta", v=None):
-    """σ_t² of p_θ(x_{t−1} | x_t), shaped to broadcast against x_t.
+def variance_table(schedule, variance="beta"):
+    """σ_t² of p_θ(x_{t−1} | x_t) where it is not learned, (T + 1,); entry 0 is unused.
 
     variance: "beta"        β_t, right for x_0 ~ N(0, I) (Ho §3.2)
-              "beta_tilde"  β̃_t, right for a single point x_0 (Ho §3.2)
-              "learned"     exp(v·log β_t + (1 − v)·log β̃_t), v from the network (Improved DDPM eq 15)
-              an array      (T + 1,): σ_t² itself, entry 0 unused
-    β̃_1 = 0 has no density to decode x_0 with and no logarithm: at t = 1 "beta_tilde" means β_1,
-    and "learned" interpolates from β̃_2, as Improved DDPM does.  The sampler adds no noise at t = 1,
-    whichever it is.  ValueError: anything else.
+              "beta_tilde"  β̃_t, right for a single point x_0 (Ho §3.2); β_1 at t = 1
+              an array      (T + 1,): σ_t² itself
+    β̃_1 = 0 is no variance to decode x_0 with, and Algorithm 2 adds no noise at t = 1 whatever σ_1² is: so
+    σ_1² is the decoder's alone.  ValueError: anything else, and a σ_t² that is not positive.
     """
-    at = schedule.at(t, x_t)
-    if not isinstance(variance, str):
-        if numpy.shape(variance) != (schedule.T + 1,):
-            raise ValueError(f"variance has shape {numpy.shape(variance)}: an array of variances is ({schedule.T + 1},)")
-        t = np.asarray(t)
-        return like(x_t, np.asarray(variance)[t].reshape(np.shape(at.beta)))
-    if variance == "beta":
-        return like(x_t, at.beta)
-    if variance == "beta_tilde":
-        return like(x_t, np.where(at.beta_tilde == 0, at.beta, at.beta_tilde))
-    if variance == "learned":
-        if v is None:
-            raise ValueError("variance = 'learned' needs a denoiser that returns the pair (eps, v)")
-        smallest = schedule.beta_tilde[2] if schedule.T > 1 else schedule.beta[1]
-        log_beta, log_beta_tilde = like(x_t, np.log(at.beta), np.log(np.where(at.beta_tilde == 0, smallest, at.beta_tilde)))
-        return np.exp(v * log_beta + (1 - v) * log_beta_tilde)
-    raise ValueError(f"variance = {variance!r}: one of beta, beta_tilde, learned, or an array of T + 1 numbers")
+    if isinstance(variance, str):
+        if variance == "beta":
+            return schedule.beta
+        if variance == "beta_tilde":
+            return numpy.concatenate([schedule.beta[:2], schedule.beta_tilde[2:]])
+        raise ValueError(f"variance = {variance!r}: a fixed one is beta, beta_tilde, or an array of T + 1 numbers")
+    table = numpy.asarray(variance, float)
+    if table.shape != (schedule.T + 1,):
+        raise ValueError(f"variance has shape {table.shape}: an array of variances is (T + 1,) = ({schedule.T + 1},)")
+    if not (table[1:] > 0).all() or not numpy.isfinite(table[1:]).all():
+        t = 1 + int(numpy.argmin((table[1:] > 0) & numpy.isfinite(table[1:])))
+        raise ValueError(f"variance[{t}] = {table[t]:g}: a variance is positive and finite")
+    return table
+
+
+def learned_variance(schedule, x_t, t, v):
+    """exp(v·log β_t + (1 − v)·log β̃_t): a variance between the two extremes (Improved DDPM eq 15).
+
+    v: the shape of x_t, from the network.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 stands in.
+    """
+    check_same_shape(x_t=x_t, v=v)
+    smallest = schedule.beta_tilde.copy()
+    smallest[1] = schedule.beta_tilde[2] if schedule.T > 1 else schedule.beta[1]
+    beta = schedule.at(t, x_t).beta
+    log_beta, log_smallest = like(x_t, np.log(beta), np.log(smallest[t]).reshape(np.shape(beta)))
+    return np.exp(v * log_beta + (1 - v) * log_smallest)
 
 
 class Prediction(NamedTuple):
-    """What a denoiser says of x_t: x̂_0, ε̂ (two views of one guess) and v, where variance is learned."""
+    """What a denoiser says of x_t at t: x̂_0 and ε̂, two views of one guess, and v where it learns the variance.
 
+    x_t, x_0, eps, v: (B, …); t: int or (B,).
+    """
+
+    x_t: Any
+    t: Any
     x_0: Any
     eps: Any
     v: Any = None
+
+
+def ask(denoiser, x_t, t):
+    """(ε̂, v) of a denoiser; v is None where it learns no variance.  ValueError: ε̂ or v not of the shape of x_t."""
+    output = denoiser(x_t, t)
+    eps, v = output if isinstance(output, tuple) else (output, None)
+    check_same_shape(x_t=x_t, eps=eps, **({} if v is None else {"v": v}))
+    return eps, v
 
 
 def predict(schedule, denoiser, x_t, t, clip=None):
     """Ask the denoiser, and complete its answer; with clip=(low, high), x̂_0 is kept inside the data's range.
 
     The clipping comes before any mean is taken and ε̂ is derived anew from the clipped x̂_0, so both
-    remain one guess.  ValueError: a denoiser whose ε̂ has not the shape of x_t.
+    remain one guess.  x_t: (B, …); t: int or (B,) in 1…T.  ValueError: as in `ask`; t outside 1…T.
     """
-    output = denoiser(x_t, t)
-    eps, v = output if isinstance(output, tuple) else (output, None)
-    check_same_shape(x_t=x_t, eps=eps)
+    eps, v = ask(denoiser, x_t, t)
     x_0 = x_0_from_eps(schedule, x_t, eps, t)
     if clip is not None:
         x_0 = np.clip(x_0, *clip)
         eps = eps_from_x_0(schedule, x_t, x_0, t)
-    return Prediction(x_0, eps, v)
+    return Prediction(x_t, t, x_0, eps, v)
 
 
-def step(schedule, denoiser, x_t, t, variance="beta", clip=None):
-    """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1).
+def step(schedule, prediction, variance="beta"):
+    """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1 and 11), led by a `Prediction`.
 
-    x_t: (B, …); t: int or (B,) in 1…T; variance as in `reverse_variance`; clip as in `predict`.
+    variance: as in `variance_table`, or "learned", for a denoiser that returns (ε̂, v).
+    ValueError: "learned" without v, or what `variance_table` refuses.
     """
-    return step_from(schedule, predict(schedule, denoiser, x_t, t, clip), x_t, t, variance)
-
-
-def step_from(schedule, prediction, x_t, t, variance="beta"):
-    """`step`, for a caller who has the denoiser's `Prediction` already."""
-    return Gaussian(mean_from_eps(schedule, x_t, prediction.eps, t),
-                    reverse_variance(schedule, x_t, t, variance, prediction.v))
+    x_t, t, _, eps, v = prediction
+    if isinstance(variance, str) and variance == "learned":
+        if v is None:
+            raise ValueError("variance = 'learned' needs a denoiser that returns the pair (eps, v)")
+        var = learned_variance(schedule, x_t, t, v)
+    else:
+        var = like(x_t, variance_table(schedule, variance)[t].reshape(np.shape(schedule.at(t, x_t).beta)))
+    return Gaussian(mean_from_eps(schedule, x_t, eps, t), var)
 
 
 # Samplers are generators: they hand over each step as it is taken, and a caller may look or stop.
@@ -187,39 +208,37 @@ def ancestral_sampling(schedule, denoiser, x, rng, start=None, variance="beta", 
     """Algorithm 2: for t = T…1 draw x_{t−1} ~ p_θ(x_{t−1} | x_t); the last step takes the mean alone.
 
     x: (B, …), x_T ~ N(0, I); or any x_t with start=t, to denoise it from there: t steps follow.
-    rng: numpy Generator.  Yields `Step`s with t = start−1…0; `last` gives the final x_0.
+    rng: numpy Generator; variance as in `step`, clip as in `predict`.
+    Yields `Step`s with t = start−1…0; `last` gives the final x_0.  ValueError: start outside 1…T.
     """
     start = schedule.T if start is None else start
     for t in range(int(schedule.check_t(start)), 0, -1):
         prediction = predict(schedule, denoiser, x, t, clip)
-        p = step_from(schedule, prediction, x, t, variance)
+        p = step(schedule, prediction, variance)
         x = p.sample(standard_normal(rng, x)) if t > 1 else p.mean
         yield Step(t - 1, x, prediction.x_0)
 
 
-def ddim_step(schedule, denoiser, x_t, t, s, eta=0.0, clip=None):
-    """One DDIM step from t to any s < t (Song, Meng & Ermon 2021, eq 12 and 16).
+def ddim_step(schedule, prediction, s, eta=0.0):
+    """One DDIM step from t to any s < t (Song, Meng & Ermon 2021, eq 12 and 16), led by a `Prediction`.
 
     N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0
-    draws nothing; η = 1 with s = t − 1 is p_θ with β̃_t.  ValueError: η outside [0, 1], unless 0 ≤ s < t.
+    draws nothing; η = 1 with s = t − 1 is p_θ with β̃_t.  A learned variance plays no part.
+    s: int or (B,).  ValueError: η outside [0, 1], unless 0 ≤ s < t.
     """
-    return ddim_step_from(schedule, predict(schedule, denoiser, x_t, t, clip), x_t, t, s, eta)
-
-
-def ddim_step_from(schedule, prediction, x_t, t, s, eta=0.0):
-    """`ddim_step`, for a caller who has the denoiser's `Prediction` already."""
+    x_t, t, x_0, eps, _ = prediction
     if not 0 <= eta <= 1:
         raise ValueError(f"eta = {eta} is outside 0..1 (0: deterministic, 1: ancestral)")
     if not numpy.all(numpy.less(s, t)):
         raise ValueError(f"s = {s} must be smaller than t = {t}: the sampler runs backwards")
     here, there = schedule.at(t, x_t), schedule.at(s, x_t, lowest=0)
-    log_ratio = here.log_alpha_bar - there.log_alpha_bar  # ᾱ_t/ᾱ_s
-    left = there.one_minus_alpha_bar
+    log_ratio = here.log_alpha_bar - there.log_alpha_bar  # of ᾱ_t/ᾱ_s
+    noise_left = there.one_minus_alpha_bar
     # (1 − ᾱ_s) − σ² would cancel; 1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s) turns it into a sum.
-    kept = left * ((1 - eta ** 2) + eta ** 2 * np.exp(log_ratio) * left / here.one_minus_alpha_bar)
-    var = eta ** 2 * left / here.one_minus_alpha_bar * -np.expm1(log_ratio)
+    kept = noise_left * ((1 - eta ** 2) + eta ** 2 * np.exp(log_ratio) * noise_left / here.one_minus_alpha_bar)
+    var = eta ** 2 * noise_left / here.one_minus_alpha_bar * -np.expm1(log_ratio)
     signal, noise, var = like(x_t, np.sqrt(there.alpha_bar), np.sqrt(kept), var)
-    return Gaussian(signal * prediction.x_0 + noise * prediction.eps, var)
+    return Gaussian(signal * x_0 + noise * eps, var)
 
 
 def ddim_sampling(schedule, denoiser, x, rng=None, steps=None, eta=0.0, clip=None):
@@ -235,7 +254,7 @@ def ddim_sampling(schedule, denoiser, x, rng=None, steps=None, eta=0.0, clip=Non
         raise ValueError(f"eta = {eta} draws noise: pass rng, a numpy Generator")
     for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
         prediction = predict(schedule, denoiser, x, t, clip)
-        p = ddim_step_from(schedule, prediction, x, t, s, eta)
+        p = ddim_step(schedule, prediction, s, eta)
         x = p.sample(standard_normal(rng, x)) if eta > 0 and s > 0 else p.mean
         yield Step(s, x, prediction.x_0)
 
@@ -252,11 +271,6 @@ def sampling_times(schedule, steps=None):
     if len(set(times)) < len(times) or not times:
         raise ValueError(f"steps = {list(steps)} must be different times in 1..T = {schedule.T}, at least one")
     return times
-
-
-def standard_normal(rng, x):
-    """ε ~ N(0, I) in the shape and dtype of x."""
-    return rng.standard_normal(x.shape, x.dtype)
 
 
 def last(steps):

@@ -87,8 +87,15 @@ class Run(NamedTuple):
         """The decoder that fits the data: of 256 levels for images, a density for points."""
         return Gaussian.level_log_prob if self.settings["kind"] == "images" else Gaussian.log_prob
 
+    @property
+    def clip(self):
+        """The range that x̂_0 is kept in by sampler and ledger alike: images have one, points have none."""
+        return (-1, 1) if self.settings["kind"] == "images" else None
+
     def encode(self, raw):
-        """Raw data → x_0 as the chain knows it, float64."""
+        """Raw data → x_0 as the chain knows it, float64.  ValueError: items of another shape than the run's."""
+        if list(raw.shape[1:]) != self.settings["shape"]:
+            raise ValueError(f"the data has items of shape {raw.shape[1:]}, and the run knows {tuple(self.settings['shape'])}")
         if self.settings["kind"] == "images":
             return data.from_levels(raw).astype(np.float64)
         return (raw - np.array(self.settings["shift"])) / np.array(self.settings["scale"])
@@ -100,8 +107,8 @@ class Run(NamedTuple):
         return x_0 * np.array(self.settings["scale"]) + np.array(self.settings["shift"])
 
     def ledger(self, raw, rng, **options):
-        """`elbo.ledger` of raw data, in the data's own units: scaling a density by s adds log s to its −log."""
-        options = {"variance": self.settings["variance"], "decoder": self.decoder, **options}
+        """`elbo.ledger` of raw data, its nats in the data's own units: scaling by s adds log s to −log density."""
+        options = {"variance": self.settings["variance"], "decoder": self.decoder, "clip": self.clip, **options}
         ledger = elbo.ledger(self.schedule, self.denoiser, self.encode(raw), rng, **options)
         if self.settings["kind"] == "points":
             ledger.terms[:, 0] += np.log(self.settings["scale"]).sum()
@@ -113,9 +120,12 @@ def start(dataset, seed=0, **choices):
 
     ValueError: an unknown schedule, loss, or what the parts themselves refuse.
     """
+    chosen = {name: value for name, value in choices.items() if value is not None}
+    if "loss" not in chosen and "predicts" in chosen:  # the v-loss fits a network that predicts v, and no other
+        chosen["loss"] = "v" if chosen["predicts"] == "v" else "simple"
     settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
                 "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed,
-                **DEFAULTS[dataset.kind], **{name: value for name, value in choices.items() if value is not None}}
+                **DEFAULTS[dataset.kind], **chosen}
     for name, allowed in (("schedule", SCHEDULES), ("loss", LOSSES)):
         if settings[name] not in allowed:
             raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(allowed)}")
@@ -130,6 +140,8 @@ def start(dataset, seed=0, **choices):
     if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
         raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: "
                          f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
+    if settings["loss"] == "v" and settings["predicts"] != "v":
+        raise ValueError(f"loss = 'v' with predicts = {settings['predicts']!r}: the v-loss is for a network that predicts v")
     network = make_network(settings)
     rng = np.random.default_rng(seed)
     noise = SCHEDULES[settings["schedule"]](settings["T"])
@@ -164,7 +176,7 @@ def fit(run, dataset, rng, folder=None, minutes=None, bar=None, every=60.0):
     steps = training.train(
         run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], settings["predicts"],
-        training.warm_up_and_decay(settings["rate"]), ema_decay=settings["ema_decay"], state=run.state,
+        settings["rate"], ema_decay=settings["ema_decay"], state=run.state,
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     if folder is not None:
         save(folder, run, rng)

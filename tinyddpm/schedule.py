@@ -18,12 +18,17 @@ class Schedule:
 
     beta: the T values β_1…β_T, each strictly between 0 and 1.
 
+    T                          the number of steps
     beta, alpha, alpha_bar     β_t, α_t, ᾱ_t (β_0 = 0, α_0 = ᾱ_0 = 1)
+    log_alpha_bar              log ᾱ_t
     one_minus_alpha_bar        1 − ᾱ_t, the variance of q(x_t | x_0)
-    beta_tilde                 β̃_t = β_t(1 − ᾱ_{t−1})/(1 − ᾱ_t), the variance of q(x_{t−1} | x_t, x_0)
+    weight_0, weight_t         √ᾱ_{t−1}·β_t/(1 − ᾱ_t) and √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), the weights of x_0 and x_t
+                               in the mean of q(x_{t−1} | x_t, x_0)
+    beta_tilde                 β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), its variance
     snr, log_snr               ᾱ_t/(1 − ᾱ_t) and its logarithm; infinite at t = 0
 
-    ValueError: no β at all, or one outside (0, 1).
+    The last three rows are unused at t = 0.  ValueError: no β at all, one outside (0, 1), or so many
+    large ones that ᾱ_T is zero in floating point.
     """
 
     def __init__(self, beta):
@@ -41,8 +46,13 @@ class Schedule:
         self.T = beta.size - 1
         self.beta, self.alpha = beta, 1 - beta
         self.log_alpha_bar, self.alpha_bar, self.one_minus_alpha_bar = log_alpha_bar, np.exp(log_alpha_bar), one_minus
-        self.beta_tilde = np.zeros_like(beta)  # β̃_1 = 0: a point mass on x_0
-        self.beta_tilde[2:] = beta[2:] * one_minus[1:-1] / one_minus[2:]
+        if not self.alpha_bar[-1]:
+            raise ValueError(f"log alpha_bar_T = {log_alpha_bar[-1]:.0f} leaves alpha_bar_T = 0: T = {self.T} betas of this size are too many")
+        divisor = np.append(1.0, one_minus[1:])
+        alpha_bar_prev, one_minus_prev = np.append(1.0, self.alpha_bar[:-1]), np.append(0.0, one_minus[:-1])
+        self.weight_0 = np.sqrt(alpha_bar_prev) * beta / divisor
+        self.weight_t = np.sqrt(self.alpha) * one_minus_prev / divisor
+        self.beta_tilde = beta * one_minus_prev / divisor  # β̃_1 = 0: a point mass on x_0
         with np.errstate(divide="ignore"):
             self.log_snr = log_alpha_bar - np.log(one_minus)
         self.snr = np.exp(self.log_snr)
@@ -68,34 +78,21 @@ class Schedule:
     def at(self, t, x, lowest=1):
         """The tables at t, shaped to multiply x: a number for one t, (B, 1, …) for a t of each item.
 
-        The result has the tables' names and, as `_prev`, the entries at t − 1.  All of it is still
-        float64: combine first, then give the combination the dtype of x with `like`.
-        t: int or (B,) in 1…T; x: (B, …) of floats.  ValueError: t outside 1…T, x not floats.
+        The result has the tables' names.  All of it is still float64: combine first, then give the
+        combination the dtype of x with `like`.
+        t: int or (B,) in lowest…T; x: (B, …) of floats.  ValueError: t outside lowest…T, x not floats.
         """
         if x.dtype.kind != "f":
             raise ValueError(f"x has dtype {x.dtype}: the chain runs on floats")
         t = self.check_t(t, x.shape[0] if x.ndim else None, lowest)
         t = t.reshape(t.shape + (1,) * (x.ndim - 1)) if t.ndim else t
-        before = np.maximum(t - 1, 0)
-        return SimpleNamespace(
-            beta=self.beta[t], alpha=self.alpha[t], beta_tilde=self.beta_tilde[t],
-            log_alpha_bar=self.log_alpha_bar[t],
-            alpha_bar=self.alpha_bar[t], alpha_bar_prev=self.alpha_bar[before],
-            one_minus_alpha_bar=self.one_minus_alpha_bar[t], one_minus_alpha_bar_prev=self.one_minus_alpha_bar[before])
+        return SimpleNamespace(**{name: table[t] for name, table in vars(self).items() if name != "T"})
 
 
 def like(x, *coefficients):
     """Coefficients computed in float64, now in the dtype of x: a float32 chain stays float32."""
     cast = tuple(np.asarray(c, x.dtype) for c in coefficients)
     return cast if len(cast) > 1 else cast[0]
-
-
-def check_same_shape(**arrays):
-    """ValueError where two named arrays differ in shape: (B, 1) against (B,) would broadcast silently."""
-    (first, a), *rest = arrays.items()
-    for name, b in rest:
-        if np.shape(a) != np.shape(b):
-            raise ValueError(f"{name} has shape {np.shape(b)} and {first} has {np.shape(a)}: they must be the same")
 
 
 def _check_T(T, least=1):
@@ -112,7 +109,7 @@ def linear(T=1000, beta_1=1e-4, beta_T=0.02, scaled=True):
     """
     _check_T(T)
     try:
-        return Schedule(np.linspace(beta_1, beta_T, T) * (1000 / T if scaled else 1))
+        return Schedule(np.linspace(beta_T, beta_1, T)[::-1] * (1000 / T if scaled else 1))  # T = 1 takes β_T
     except ValueError as error:
         hint = f"; scaled by 1000/T = {1000 / T:g}, the linear schedule needs a larger T" if scaled else ""
         raise ValueError(f"{error}{hint}") from None
@@ -121,8 +118,9 @@ def linear(T=1000, beta_1=1e-4, beta_T=0.02, scaled=True):
 def cosine(T=1000, s=0.008, beta_max=0.999):
     """ᾱ_t = f(t/T)/f(0) with f(u) = cos²((u + s)/(1 + s)·π/2) (Improved DDPM eq 17), β clipped at beta_max.
 
-    Only β_T, which would be 1, is clipped; ᾱ_T follows from the clipped value.  β_t = 1 − ᾱ_t/ᾱ_{t−1}
-    is written with cos²A − cos²B = sin(B − A)·sin(B + A), which does not cancel.
+    s keeps β from vanishing near t = 0.  At the default beta_max only β_T, which would be 1, is clipped;
+    ᾱ_T follows from the clipped value.  β_t = 1 − ᾱ_t/ᾱ_{t−1} is written with cos²A − cos²B =
+    sin(B − A)·sin(B + A), which does not cancel.  ValueError: T < 1, a β outside (0, 1).
     """
     _check_T(T)
     angle = (np.arange(T + 1) / T + s) / (1 + s) * np.pi / 2
@@ -133,9 +131,9 @@ def cosine(T=1000, s=0.008, beta_max=0.999):
 def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
     """log SNR falling from log_snr_1 at t = 1 to log_snr_T at t = T in equal steps.
 
-    On this grid the ELBO's weights of ‖ε − ε_θ‖² are the same at every t (elbo.simple_weights with
-    β̃): L_simple *is* the bound, up to its two ends.  λ ↦ ᾱ is the logistic function (Kingma et al.
-    2021, eq 4).  T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
+    With σ_t² = β̃_t the ELBO's weights of ‖ε − ε_θ‖² are the same at every t ≥ 2 of this grid, and nearly
+    so with β_t (elbo.simple_weights): L_simple is then the bound up to a constant factor, except for
+    L_0 and L_T.  With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
     """
     _check_T(T)
     if not log_snr_1 > log_snr_T:

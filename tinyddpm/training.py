@@ -12,8 +12,9 @@ import numpy as np
 from autograd import value_and_grad
 
 from .elbo import simple_loss
+from .gaussian import standard_normal
 from .network.weights import pack, unpack
-from .reverse import as_denoiser, standard_normal
+from .reverse import as_denoiser
 
 
 class State(NamedTuple):
@@ -65,7 +66,7 @@ def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
 
 def clip_norm(gradient, largest):
     """(the gradient, shortened to length `largest` where it is longer, and the length it had)."""
-    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    norm = float(np.linalg.norm(gradient.astype(np.float64)))  # the square of a long float32 one would overflow
     return (gradient * (largest / norm) if norm > largest else gradient), norm
 
 
@@ -86,20 +87,20 @@ def warm_up_and_decay(rate, warm_up=100):
     return lambda step, progress: rate * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
 
 
-def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=None,
+def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=1e-3,
           largest_gradient=1.0, ema_decay=0.999, state=None, progress=None):
     """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
 
     draw: (rng, n) → x_0, (n, …) float32; rng: numpy Generator, for data, times and noise alike.
     loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
     predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
-    rate: (step, progress) → learning rate; 1e-3 with warm-up and decay by default.
-    state: where to go on from.  progress: () → 0…1, where time and not `steps` ends the training.
-    FloatingPointError: the loss is no longer a finite number.
+    rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
+    steps: in all, counted from the state's own; state: where to go on from.  progress: () → 0…1, where time and not `steps` ends the training.
+    FloatingPointError: the loss or its gradient is no longer finite.
     """
     state = initial_state(network, rng) if state is None else state
     template = network.init(np.random.default_rng(0))
-    rate = warm_up_and_decay(1e-3) if rate is None else rate
+    rate = rate if callable(rate) else warm_up_and_decay(rate)
 
     def objective(vector, x_0, t, eps):
         return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
@@ -109,10 +110,10 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
         t = draw_times(rng, schedule.T, batch)
         eps = standard_normal(rng, x_0)
         value, gradient = value_and_grad(objective)(state.weights, x_0, t, eps)
-        if not np.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {state.step + 1}: the training has diverged; "
-                                     f"use a smaller learning rate")
         gradient, norm = clip_norm(gradient, largest_gradient)
+        if not (np.isfinite(value) and np.isfinite(norm)):
+            raise FloatingPointError(f"the loss is {value} and its gradient's length {norm} at step {state.step + 1}: "
+                                     f"the training has diverged; use a smaller learning rate")
         done = state.step / steps if progress is None else progress()
         state = adam(state, gradient, rate(state.step, done))
         state = state._replace(ema=ema_update(state.ema, state.weights, ema_decay, state.step))

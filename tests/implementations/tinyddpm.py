@@ -30,7 +30,8 @@ def q_posterior(beta, x_t, x_0, t):
 
 def p_step(beta, x_t, t, eps, variance):
     """p_θ(x_{t−1} | x_t) for the guess ε̂; variance: "beta" or "beta_tilde"."""
-    return reverse.step(Schedule(beta), lambda x_t, t: eps, x_t, t, variance)
+    schedule = Schedule(beta)
+    return reverse.step(schedule, reverse.predict(schedule, lambda x_t, t: eps, x_t, t), variance)
 
 
 def sampler_step(beta, x_t, t, eps, z, variance):
