@@ -8,25 +8,24 @@ bits per dimension.  The run folder beside them serves `python -m tinyddpm sampl
 """
 # %%
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from tinyddpm import plot, reverse, run as runs
-from tinyddpm.__main__ import numbers, print_ledger, train_with_bar
+from tinyddpm.__main__ import numbers, one_sentence_for_mistakes, positive, print_ledger, train_with_bar, whole, write_json
 
 
 def main(minutes, out, seed=0, n=64, held_out=100, quick=False):
     # %% Train.
     dataset = runs.open_data("mnist")
     choices = dict(T=20, batch=16, network=dict(width=8, outer_blocks=1, inner_blocks=1)) if quick else {}
-    run, rng = runs.start(dataset, seed, **choices)
     if quick:
         minutes, n, held_out = 0.03, 4, 4
+    run, rng = runs.start(dataset, seed, minutes=minutes, **choices)
     out.mkdir(parents=True, exist_ok=True)
-    run = train_with_bar(run, dataset, rng, out / "run", minutes)
+    run = train_with_bar(run, dataset, rng, out / "run")
 
     # %% Sample: every step of Algorithm 2 is seen, and the film keeps 60 of them.
     x, path = rng.standard_normal((n, 28, 28), np.float32), []
@@ -45,7 +44,7 @@ def main(minutes, out, seed=0, n=64, held_out=100, quick=False):
     plot.ledger_per_t(ledger).savefig(out / "ledger.png")
     report = {"minutes": minutes, "seed": seed, "steps": run.state.step, "settings": run.settings,
               "held_out": held_out, "ledger": numbers(ledger)}
-    (out / "report.json").write_text(json.dumps(report, indent=2))
+    write_json(out / "report.json", report)
     print(f"\n{run.state.step} steps of {run.settings['batch']} digits; held-out digits: {held_out}")
     print_ledger(ledger)
     print(f"{out}: samples.npy, samples.png, reverse.gif, ledger.png, report.json, run/")
@@ -53,9 +52,10 @@ def main(minutes, out, seed=0, n=64, held_out=100, quick=False):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5, help="of training (%(default)s)")
+    parser.add_argument("--minutes", type=positive, default=5, help="of training (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("mnist-out"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
     arguments = parser.parse_args()
-    main(arguments.minutes, arguments.out, arguments.seed, quick=arguments.quick)
+    with one_sentence_for_mistakes():
+        main(arguments.minutes, arguments.out, arguments.seed, quick=arguments.quick)

@@ -40,6 +40,7 @@ def test_the_main_job_on_a_toy_without_an_exact_denoiser(tmp_path, capsys):
 
 def test_train_sample_elbo(moons, tmp_path, capsys):
     assert {f.name for f in moons.iterdir()} == {"settings.json", "checkpoint.npz", "held_out.npy", "log.csv"}
+    assert (moons / "log.csv").read_text().splitlines()[0] == "step,loss,gradient_norm,seconds"
     assert (moons / "log.csv").read_text().splitlines()[1].startswith("10,")
     elsewhere = shutil.copytree(moons, tmp_path / "elsewhere")  # the folder is all that is needed
     main(["sample", str(elsewhere), "--n", "20"])
@@ -116,33 +117,45 @@ def test_the_ledger_is_in_the_data_s_units(tmp_path):
     (["train", "--data", "{tmp}/constant.npy", "--out", "{new}"], ["same value", "column 1"]),
     (["train", "--data", "moons", "--out", "{tmp}"], ["exists already"]),
     (["train", "--data", "moons", "--out", "{tmp}/nan.npy"], ["exists already"]),
-    (["train", "--data", "moons", "--out", "{new}", "--T", "0"], ["T = 0"]),
+    (["train", "--data", "moons", "--out", "{new}", "--T", "0"], ["--T", "'0'"]),
     (["train", "--data", "moons", "--out", "{new}", "--T", "10", "--schedule", "linear"], ["beta_6 = 1.", "larger T"]),
-    (["train", "--data", "moons", "--out", "{new}", "--batch", "0"], ["batch = 0"]),
-    (["train", "--data", "moons", "--out", "{new}", "--steps", "-3"], ["steps = -3"]),
-    (["train", "--data", "moons", "--out", "{new}", "--minutes", "0"], ["minutes = 0"]),
-    (["train", "--data", "moons", "--out", "{new}", "--rate", "nan"], ["rate = nan"]),
-    (["train", "--data", "moons", "--out", "{new}", "--width", "0"], ["width = 0"]),
+    (["train", "--data", "moons", "--out", "{new}", "--batch", "0"], ["--batch", "'0'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--steps", "-3"], ["--steps", "'-3'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--minutes", "0"], ["--minutes", "'0'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--rate", "nan"], ["--rate", "'nan'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--width", "0"], ["--width", "'0'"]),
     (["train", "--data", "moons", "--out", "{new}", "--loss", "vlb", "--variance", "learned"], ["hybrid"]),
     (["train", "--data", "moons", "--out", "{new}", "--loss", "best"], ["best", "hybrid"]),
-    (["train", "--data", "moons", "--out", "{new}", "--seed", "-1"], ["seed = -1"]),
+    (["train", "--data", "moons", "--out", "{new}", "--seed", "-1"], ["--seed", "'-1'"]),
     (["sample", "{new}"], ["no run folder"]),
     (["sample", "{tmp}"], ["no run folder"]),
-    (["sample", "{run}", "--n", "0"], ["--n 0"]),
+    (["sample", "{run}", "--n", "0"], ["--n", "'0'"]),
     (["sample", "{run}", "--steps", "7"], ["steps = 7", "1..T = 6"]),
     (["sample", "{run}", "--eta", "2"], ["eta = 2"]),
     (["sample", "{run}", "--out", "x.txt"], ["x.txt", ".npy"]),
     (["elbo", "{new}"], ["no run folder"]),
     (["elbo", "{run}", "--data", "{tmp}/three.npy"], ["(3,)", "(2,)"]),
-    (["elbo", "{run}", "--n", "1"], ["--n 1"]),
+    (["elbo", "{run}", "--n", "1"], ["--n", "'1'"]),
+    (["elbo", "{run}", "--out", "{run}/settings.json"], ["settings.json"]),
+    (["elbo", "{run}", "--out", "{run}/checkpoint.npz"], ["checkpoint.npz", ".json"]),
+    (["sample", "{run}", "--out", "{run}/held_out.npy"], ["held_out.npy"]),
+    (["sample", "{run}", "--n", "99999999999999"], ["memory"]),
+    (["train", "--data", "moons", "--out", "{new}", "--minutes", "inf"], ["--minutes", "'inf'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--loss", "v"], ["loss = 'v'", "'eps'"]),
+    (["train", "--data", "{tmp}/huge.npy", "--out", "{new}"], ["huge.npy", "too large"]),
+    (["train", "--data", "{tmp}/names.csv", "--out", "{new}"], ["names.csv", "line 2"]),
+    (["train", "--data", "{tmp}/few.npy", "--out", "{new}"], ["few.npy", "2 or more"]),
+    (["--quick", "sample", "{run}"], ["--quick"]),
     (["--data", "mnist"], ["mnist", "moons"]),
     (["dance"], ["dance"]),
 ])
 def test_a_mistake_gets_one_sentence_and_exit_code_2(moons, tmp_path, capsys, arguments, mentions):
     for name, array in [("nan", np.array([[1.0, 2.0], [np.nan, 1.0]])), ("floats", np.zeros((5, 4, 4))), ("three", np.ones((5, 3))),
+                        ("huge", np.random.default_rng(0).normal(size=(40, 2)) * 1e300), ("few", np.eye(4)),
                         ("constant", np.array([[1.0, 2.0]] * 3 + [[3.0, 2.0]] * 20))]:
         np.save(tmp_path / f"{name}.npy", array)
     (tmp_path / "foreign.npy").write_bytes(b"\x89PNG, and not an array")
+    (tmp_path / "names.csv").write_text("x,y\na,b\n" + "1,2\n" * 30)
     before = {path: path.read_bytes() for folder in (tmp_path, moons) for path in folder.iterdir()}
     names = {"tmp": tmp_path, "new": tmp_path / "new", "run": moons}
     with pytest.raises(SystemExit) as error:
@@ -165,6 +178,26 @@ def test_a_damaged_run_is_told_in_a_sentence(moons, tmp_path, capsys, damage):
         assert error.value.code == 2
         message = capsys.readouterr().err.strip()
         assert message.count("\n") == 0 and "damaged" in message and str(folder) in message
+
+
+@pytest.mark.parametrize("change", [
+    {"format": 2}, {"T": 77}, {"schedule": "nope"}, {"shape": []}, {"shape": [2, 2]}, {"shape": [0]}, {"scale": [0, 1]}, {"shift": None},
+    {"predicts": []}, {"loss": "vlb", "variance": "learned"}, {"network": {"width": 10 ** 9}}, {"network": {"height": 3}}, {"seed": "x"}])
+def test_edited_settings_are_told_in_a_sentence(moons, tmp_path, capsys, change):
+    folder = shutil.copytree(moons, tmp_path / "run")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, **change}))
+    with pytest.raises(SystemExit) as error:
+        main(["sample", str(folder)])
+    message = capsys.readouterr().err.strip()
+    assert error.value.code == 2 and message.count("\n") == 0 and "damaged" in message
+
+
+def test_a_seed_before_the_command_counts(moons, tmp_path):
+    for i, arguments in enumerate((["--seed", "5", "sample"], ["sample", "--seed", "5"], ["sample"])):
+        main([*arguments, str(moons), "--n", "3", "--out", str(tmp_path / f"{i}.npy")])
+    first, second, other = (np.load(tmp_path / f"{i}.npy") for i in range(3))
+    assert (first == second).all() and not (first == other).all()
 
 
 def test_run_as_a_module(tmp_path):

@@ -340,7 +340,7 @@ def with_row_1(value):
     ("a.npz", npz(a=POINTS, b=POINTS), "a.npy, b.npy"), ("a.npz", npz(x=POINTS, data=POINTS), "x.npy, data.npy"),
     ("a.csv", b"x,y\n1,2\n3,oops\n", "line 3 has 'oops'"), ("a.csv", b"1,2\n3\n", "line 2 has 1"),
     ("a.csv", b"1,2\n3,\n", "line 2"), ("a.csv", b"1,oops\n3,4\n", "line 1"),
-    ("a.csv", b"1;2\n3;4\n", "no line"), ("a.csv", b"\xff\xfe\x00\x01", "utf-8"),
+    ("a.csv", b"1;2\n3;4\n", "line 2 has '3;4'"), ("a.csv", b"\xff\xfe\x00\x01", "utf-8"),
     ("a.txt", b"1,2\n3,4\n", ".csv"), ("a", b"1,2\n3,4\n", ".csv"),
 ])
 def test_load_refuses(tmp_path, name, content, mention):

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,31 @@ def counted(description):
     return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True, mininterval=0.3, leave=False)
 
 
-def train_with_bar(run, dataset, rng, folder=None, minutes=None):
+def train_with_bar(run, dataset, rng, folder=None):
+    minutes = run.settings["minutes"]
     total, unit = (run.settings["steps"], "step") if minutes is None else (60 * minutes, "s")
     with progress_bar(total, "training", unit) as bar:
-        return runs.fit(run, dataset, rng, folder, minutes, bar)
+        return runs.fit(run, dataset, rng, folder, bar)
+
+
+@contextmanager
+def one_sentence_for_mistakes():
+    """Bad input, a full disk or too little memory end in one sentence on stderr and exit code 2."""
+    warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is told by name, where it matters
+            yield
+    except KeyboardInterrupt:
+        sys.exit("tinyddpm: interrupted; what a run folder holds is whole")
+    except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
+        if isinstance(error, (MemoryError, OverflowError)):
+            reason = f"not enough memory for a size that was asked for: {error}"
+        print(f"tinyddpm: {reason}", file=sys.stderr)
+        sys.exit(2)
 
 
 def print_ledger(ledger, exact=None, entropy=None):
@@ -56,13 +78,17 @@ def numbers(ledger):
             for name, (mean, error) in ledger.parts().items()}
 
 
+def write_json(path, report):
+    runs.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
+
+
 def main_job(arguments):
     began = time.monotonic()
-    out = Path(arguments.out)
-    source, dataset = toys.toy(arguments.data), runs.open_data(arguments.data)
+    out, name = Path(arguments.main_out), arguments.main_data
+    source, dataset = toys.toy(name), runs.open_data(name)
     run, rng = runs.start(dataset, arguments.seed, steps=200 if arguments.quick else None)
     out.mkdir(parents=True, exist_ok=True)
-    print(f"data: {arguments.data}, {run.settings['steps']} steps of {run.settings['batch']} points, {run.schedule}")
+    print(f"data: {name}, {run.settings['steps']} steps of {run.settings['batch']} points, {run.schedule}")
     run = train_with_bar(run, dataset, rng)
 
     x_T = rng.standard_normal((2000, 2))
@@ -70,7 +96,7 @@ def main_job(arguments):
     plot.reverse_path(dataset.held_out, path).savefig(out / "picture.png")
 
     ledger = run.ledger(dataset.held_out, rng, progress=counted("ledger"))
-    report = {"data": arguments.data, "seed": arguments.seed, "settings": run.settings, "ledger": numbers(ledger)}
+    report = {"data": name, "seed": arguments.seed, "settings": run.settings, "ledger": numbers(ledger)}
     exact = None
     if isinstance(source, oracle.Mixture):
         exact = source.optimal_terms(run.schedule, run.settings["variance"], progress=counted("exact"))
@@ -79,7 +105,7 @@ def main_job(arguments):
                    "gap_to_optimum_nats": {"mean": float(gap[0]), "standard_error": float(gap[1])}}
     entropy = source.entropy()
     report |= {"entropy_nats": entropy, "seconds": round(time.monotonic() - began, 1)}
-    (out / "report.json").write_text(json.dumps(report, indent=2))
+    write_json(out / "report.json", report)
 
     print()
     print_ledger(ledger, exact, entropy)
@@ -100,20 +126,18 @@ def train(arguments):
     variance = arguments.variance or ("learned" if arguments.loss == "hybrid" else None)
     loss = arguments.loss or ("hybrid" if arguments.variance == "learned" else None)
     run, rng = runs.start(
-        dataset, arguments.seed, steps=arguments.steps, batch=arguments.batch, rate=arguments.rate, T=arguments.T,
+        dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch, rate=arguments.rate, T=arguments.T,
         schedule=arguments.schedule, predicts=arguments.predicts, variance=variance, loss=loss,
         network={**runs.DEFAULTS[dataset.kind]["network"], **sizes})
-    run = train_with_bar(run, dataset, rng, folder, arguments.minutes)
+    run = train_with_bar(run, dataset, rng, folder)
     print(f"{folder}: {run.state.step} steps; go on with\n  python -m tinyddpm sample {folder}\n  python -m tinyddpm elbo {folder}")
 
 
 def sample(arguments):
     run, _ = runs.load(arguments.run)
     out = Path(arguments.out) if arguments.out else Path(arguments.run) / "samples.npy"
-    if out.suffix != ".npy":
-        raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, and a .png beside it")
-    if arguments.n < 1:
-        raise ValueError(f"--n {arguments.n}: the number of samples is 1 or more")
+    if out.suffix != ".npy" or out.name == "held_out.npy":
+        raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, not a run's held_out.npy, and a .png beside it")
     rng = np.random.default_rng(arguments.seed)
     x = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
     images = run.settings["kind"] == "images"
@@ -127,8 +151,10 @@ def sample(arguments):
     with progress_bar(length, "sampling") as bar:
         for step in chain:
             bar.update()
+    if not np.isfinite(step.x).all():
+        raise ValueError(f"run = {arguments.run!r} gives samples that are not finite: its training has diverged")
     samples = run.decode(step.x)
-    np.save(out, samples)
+    runs.replace(out, lambda file: np.save(file, samples))
     figure = plot.image_grid(samples[:100]) if images else plot.scatter({"samples": (samples, plot.MODEL)})
     figure.savefig(out.with_suffix(".png"))
     print(f"{out}: {samples.dtype} {samples.shape}\n{out.with_suffix('.png')}: their picture")
@@ -137,13 +163,35 @@ def sample(arguments):
 def print_elbo(arguments):
     run, _ = runs.load(arguments.run)
     held_out = data.load(arguments.data) if arguments.data else run.held_out
-    if not 2 <= arguments.n:
-        raise ValueError(f"--n {arguments.n}: a mean with a standard error takes 2 items or more")
+    if len(held_out[:arguments.n]) < 2:
+        raise ValueError(f"--n {arguments.n} of {len(held_out)} items: a mean with a standard error takes 2 or more")
+    if arguments.out is not None and (not arguments.out.endswith(".json") or arguments.out.endswith("settings.json")):
+        raise ValueError(f"--out {arguments.out!r}: the numbers are written to a .json file, and not a run's settings.json")
     ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
     print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {run.settings['variance']}")
     print_ledger(ledger)
     if arguments.out:
-        Path(arguments.out).write_text(json.dumps({"run": str(arguments.run), "ledger": numbers(ledger)}, indent=2))
+        write_json(arguments.out, {"run": str(arguments.run), "ledger": numbers(ledger)})
+
+
+def whole(least):
+    """An argparse type: a whole number of `least` or more."""
+    def parse(text):
+        if not (text.lstrip("+-").isdecimal() and len(text) < 19 and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+        return int(text)
+    return parse
+
+
+def positive(text):
+    """An argparse type: a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 < value < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
 
 
 def parser():
@@ -153,69 +201,64 @@ def parser():
                     "density is known, draw samples, print the ELBO term by term beside the exact one, and write\n"
                     "picture.png and report.json to --out.")
     top.add_argument("--version", action="version", version=f"tinyddpm {__version__}")
-    top.add_argument("--out", default="tinyddpm-out", help="folder for the picture and the report (%(default)s)")
-    top.add_argument("--data", default="eight_gaussians", metavar="TOY", help=f"one of {', '.join(toys.TOYS)} (%(default)s)")
-    top.add_argument("--seed", type=int, default=0, help="seed of all that is random (%(default)s)")
+    top.add_argument("--out", dest="main_out", default="tinyddpm-out", metavar="DIR",
+                     help="folder for the picture and the report (%(default)s)")
+    top.add_argument("--data", dest="main_data", default="eight_gaussians", metavar="TOY",
+                     help=f"one of {', '.join(toys.TOYS)} (%(default)s)")
+    top.add_argument("--seed", type=whole(0), default=0, help="seed of all that is random (%(default)s)")
     top.add_argument("--quick", action="store_true", help="train for a moment only, to see that everything works")
     top.set_defaults(do=main_job)
     commands = top.add_subparsers(title="commands", metavar="")
 
-    command = commands.add_parser("train", help="train a network on data and write a run folder",
-                                  description="Train a network and write a run folder.  Defaults depend on the kind of data.",
-                                  argument_default=argparse.SUPPRESS)
-    command.set_defaults(do=train)
+    def add(name, do, help, description):
+        command = commands.add_parser(name, help=help, description=description)
+        command.set_defaults(do=do)
+        command.add_argument("--seed", type=whole(0), default=argparse.SUPPRESS, help="seed of all that is random (0)")
+        return command
+
+    command = add("train", train, "train a network on data and write a run folder",
+                  "Train a network and write a run folder.  Defaults depend on the kind of data.")
     command.add_argument("--data", required=True, metavar="NAME",
                          help=f"{', '.join(toys.TOYS)}; mnist (5,000 digits, shipped); mnist_full (70,000, downloaded) or a "
                               f"folder with its idx files; or a .npy, .npz or .csv file with points (N, D) or images "
                               f"(N, H, W[, C]) uint8")
     command.add_argument("--out", required=True, metavar="RUN", help="the run folder, new or empty")
-    command.add_argument("--steps", type=int, default=None, help="training steps")
-    command.add_argument("--minutes", type=float, default=None, help="train for so long, whatever the steps")
-    command.add_argument("--batch", type=int, default=None, help="items a step")
-    command.add_argument("--rate", type=float, default=None, help="peak learning rate")
-    command.add_argument("--schedule", choices=list(runs.SCHEDULES), default=None)
-    command.add_argument("--T", type=int, default=None, help="diffusion steps")
-    command.add_argument("--predicts", choices=list(reverse.TO_EPS), default=None, help="what the network's output means")
-    command.add_argument("--variance", choices=["beta", "beta_tilde", "learned"], default=None, help="of the reverse steps")
-    command.add_argument("--loss", choices=runs.LOSSES, default=None, help="hybrid learns the variance")
-    command.add_argument("--width", type=int, default=None, help="channels of the network")
-    command.add_argument("--depth", type=int, default=None, help="blocks of the network")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--steps", type=whole(1), help="training steps")
+    command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")
+    command.add_argument("--batch", type=whole(1), help="items a step")
+    command.add_argument("--rate", type=positive, help="peak learning rate")
+    command.add_argument("--schedule", choices=list(runs.SCHEDULES))
+    command.add_argument("--T", type=whole(1), help="diffusion steps")
+    command.add_argument("--predicts", choices=list(reverse.TO_EPS), help="what the network's output means")
+    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps")
+    command.add_argument("--loss", choices=runs.LOSSES, help="hybrid learns the variance; v goes with --predicts v")
+    command.add_argument("--width", type=whole(1), help="channels of the network")
+    command.add_argument("--depth", type=whole(1), help="blocks of the network")
 
-    command = commands.add_parser("sample", help="draw samples from a run", description="Draw samples from a run folder.",
-                                  argument_default=argparse.SUPPRESS)
-    command.set_defaults(do=sample)
+    command = add("sample", sample, "draw samples from a run", "Draw samples from a run folder.")
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
-    command.add_argument("--n", type=int, default=64, help="how many (%(default)s)")
-    command.add_argument("--out", default=None, metavar="FILE.npy", help="a .png goes beside it (RUN/samples.npy)")
-    command.add_argument("--steps", type=int, default=None, help="DDIM with so many steps, in place of Algorithm 2")
-    command.add_argument("--eta", type=float, default=None, help="DDIM's share of fresh noise, 0 (default) to 1")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--n", type=whole(1), default=64, help="how many (%(default)s)")
+    command.add_argument("--out", metavar="FILE.npy", help="a .png goes beside it (RUN/samples.npy)")
+    command.add_argument("--steps", type=whole(1), help="DDIM with so many steps, in place of Algorithm 2")
+    command.add_argument("--eta", type=float, help="DDIM's share of fresh noise, 0 (default) to 1")
 
-    command = commands.add_parser("elbo", help="print the ledger of a run's held-out data",
-                                  description="Print the ELBO of held-out data, term by term.",
-                                  argument_default=argparse.SUPPRESS)
-    command.set_defaults(do=print_elbo)
+    command = add("elbo", print_elbo, "print the ledger of a run's held-out data", "Print the ELBO of held-out data, term by term.")
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
-    command.add_argument("--n", type=int, default=200, help="items at the most (%(default)s)")
-    command.add_argument("--data", default=None, metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")
-    command.add_argument("--out", default=None, metavar="FILE.json", help="write the numbers there, too")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--n", type=whole(2), default=200, help="items at the most (%(default)s)")
+    command.add_argument("--data", metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")
+    command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")
     return top
 
 
 def main(argv=None):
     """Run the command; bad input ends in one sentence on stderr and exit code 2."""
-    arguments = parser().parse_args(argv)
-    warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
-    try:
+    top = parser()
+    arguments = top.parse_args(argv)
+    if arguments.do is not main_job and (arguments.quick or arguments.main_out != top.get_default("main_out")
+                                         or arguments.main_data != top.get_default("main_data")):
+        top.error("--quick, --out and --data before a command are those of the main job: say them after it, or not at all")
+    with one_sentence_for_mistakes():
         arguments.do(arguments)
-    except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; what a run folder holds is whole")
-    except (ValueError, OSError, FloatingPointError) as error:
-        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
-        print(f"tinyddpm: {reason}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ def mnist_full(folder=None, mirrors=MIRRORS):
     for images, labels, path in (digits[:2] + (paths[0],), digits[2:] + (paths[2],)):
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(f"{path} has shape {images.shape} and its labels {labels.shape}: each image has one label")
+    if digits.train.shape[1:] != digits.held_out.shape[1:]:
+        raise ValueError(f"{paths[0]} has images of {digits.train.shape[1:]} and {paths[2]} of {digits.held_out.shape[1:]}: they must be alike")
     return digits
 
 
@@ -144,7 +146,7 @@ def load(path):
     """Your data from a .npy, .npz or .csv file: points, (N, D) float64, or images, uint8 (N, H, W) or (N, H, W, C).
 
     A .npz holds one array, or one of them is named data, images or x.  A .csv holds numbers with commas
-    between them, and may begin with a line of names.  N ≥ 2.
+    between them, and its first line may be one of names.  N ≥ 2.
     ValueError: a file that is none of this, or has a NaN or an infinity.
     """
     path = Path(path)
@@ -190,10 +192,10 @@ def _read_csv(file):
     for number, line in enumerate(file.read().decode("utf-8-sig").splitlines(), 1):
         cells = line.split(",")
         numbers = list(map(_number, cells))
-        if not line.strip() or not rows and set(numbers) == {None}:  # an empty line, or the line of names
+        if not line.strip() or number == 1 and set(numbers) == {None}:  # an empty line, or the line of names
             continue
         if None in numbers:
-            raise ValueError(f"line {number} has {cells[numbers.index(None)].strip()!r} where a number is expected")
+            raise ValueError(f"line {number} has {cells[numbers.index(None)].strip()[:40]!r} where a number is expected")
         if rows and len(numbers) != len(rows[0]):
             raise ValueError(f"line {number} has {len(numbers)} numbers and the lines before it have {len(rows[0])}")
         rows.append(numbers)

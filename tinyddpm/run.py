@@ -10,7 +10,6 @@ The folder is all that sampling and the ledger need:
 import json
 import os
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -19,9 +18,11 @@ import numpy as np
 from . import data, elbo, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
+from .reverse import TO_EPS
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform}
 LOSSES = ("simple", "v", "vlb", "hybrid")
+VARIANCES = ("beta", "beta_tilde", "learned")
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=6000,
@@ -62,9 +63,16 @@ def open_data(name, held_out=2000):
         raise ValueError(f"data = {name!r} is no data set: choose among {', '.join(toys.TOYS)}, mnist, mnist_full, "
                          f"or give a .npy, .npz or .csv file")
     kind = "points" if rows.ndim == 2 else "images"
-    shift, scale = (rows.mean(0), rows.std(0)) if kind == "points" else (np.zeros(1), np.ones(1))
-    if not (scale > 0).all():
-        raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmin(scale)}: nothing to learn there")
+    if len(rows) < 2 or len(held) < 2:
+        raise ValueError(f"data = {name!r} has {len(rows)} rows to train on and {len(held)} held out: each takes 2 or more")
+    shift, scale = np.zeros(1), np.ones(1)
+    if kind == "points":
+        same = rows.min(0) == rows.max(0)
+        if same.any():
+            raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmax(same)}: nothing to learn there")
+        shift, scale = rows.mean(0), rows.std(0)
+        if not (np.isfinite(shift) & np.isfinite(scale) & (scale > 0)).all():
+            raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to hold their variance")
     return DataSet(name, kind, lambda rng, n: rows[rng.integers(len(rows), size=n)], held[:held_out], shift, scale)
 
 
@@ -118,34 +126,47 @@ class Run(NamedTuple):
 def start(dataset, seed=0, **choices):
     """A fresh run on a data set, with `DEFAULTS` for what is not chosen: (Run, the generator to train it with).
 
-    ValueError: an unknown schedule, loss, or what the parts themselves refuse.
+    choices: any of the settings; None leaves the default.  With `minutes` the clock ends the training, and not
+    `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
     if "loss" not in chosen and "predicts" in chosen:  # the v-loss fits a network that predicts v, and no other
         chosen["loss"] = "v" if chosen["predicts"] == "v" else "simple"
     settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
-                "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed,
+                "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed, "minutes": None,
                 **DEFAULTS[dataset.kind], **chosen}
-    for name, allowed in (("schedule", SCHEDULES), ("loss", LOSSES)):
-        if settings[name] not in allowed:
-            raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(allowed)}")
-    whole = {"steps": settings["steps"], "batch": settings["batch"], **settings["network"]}
+    check_settings(settings)
+    network = make_network(settings)
+    rng = np.random.default_rng(seed)
+    noise = SCHEDULES[settings["schedule"]](settings["T"])
+    return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out), rng
+
+
+def check_settings(settings):
+    """ValueError, naming what is wrong, unless the settings describe a run."""
+    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": TO_EPS, "variance": VARIANCES, "loss": LOSSES, "format": (1,)}
+    for name, choices in allowed.items():
+        if settings[name] not in choices:
+            raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(map(str, choices))}")
+    whole = {"T": settings["T"], "steps": settings["steps"], "batch": settings["batch"], **settings["network"],
+             **{f"shape[{i}]": size for i, size in enumerate(settings["shape"])}}
     for name, value in whole.items():
-        if not value >= 1:
-            raise ValueError(f"{name} = {value}: a whole number of 1 or more")
-    if not 0 < settings["rate"] < np.inf:
-        raise ValueError(f"rate = {settings['rate']}: a learning rate is a positive number")
-    if not seed >= 0:
-        raise ValueError(f"seed = {seed}: a whole number of 0 or more")
+        if not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} = {value!r}: a whole number of 1 or more")
+    if not (isinstance(settings["seed"], int) and settings["seed"] >= 0):
+        raise ValueError(f"seed = {settings['seed']!r}: a whole number of 0 or more")
+    for name in ("rate", "minutes"):
+        if settings[name] is not None and not 0 < settings[name] < np.inf:
+            raise ValueError(f"{name} = {settings[name]}: a positive number")
+    if not 0 <= settings["ema_decay"] <= 1:
+        raise ValueError(f"ema_decay = {settings['ema_decay']}: a number from 0 to 1")
+    if not (np.isfinite(settings["shift"]).all() and np.isfinite(settings["scale"]).all() and np.min(settings["scale"]) > 0):
+        raise ValueError("shift and scale are lists of finite numbers, and the scale is positive")
     if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
         raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: "
                          f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
     if settings["loss"] == "v" and settings["predicts"] != "v":
         raise ValueError(f"loss = 'v' with predicts = {settings['predicts']!r}: the v-loss is for a network that predicts v")
-    network = make_network(settings)
-    rng = np.random.default_rng(seed)
-    noise = SCHEDULES[settings["schedule"]](settings["T"])
-    return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out), rng
 
 
 def make_network(settings):
@@ -156,15 +177,13 @@ def make_network(settings):
     return conv_denoiser(shape[2] if len(shape) == 3 else 1, **options)
 
 
-def fit(run, dataset, rng, folder=None, minutes=None, bar=None, every=60.0):
-    """Train the run to its last step, or for so many minutes; returns the run with its new state.
+def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
+    """Train the run to its last step, or for its minutes; returns the run with its new state.
 
     With a folder, a checkpoint is written there every `every` seconds and whenever training ends, be it by
-    Ctrl-C.  bar: a tqdm-like object with update(n), set_postfix(loss=…).  ValueError: minutes not positive.
+    Ctrl-C.  bar: a tqdm-like object with update(n), set_postfix(loss=…).
     """
-    if minutes is not None and not 0 < minutes < np.inf:
-        raise ValueError(f"minutes = {minutes}: a positive number")
-    settings = run.settings
+    settings, minutes = run.settings, run.settings["minutes"]
     losses = {"simple": elbo.simple_loss, "v": elbo.v_loss,
               "vlb": lambda *args: elbo.vlb_loss(*args, settings["variance"], run.decoder),
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
@@ -178,9 +197,7 @@ def fit(run, dataset, rng, folder=None, minutes=None, bar=None, every=60.0):
         settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], settings["predicts"],
         settings["rate"], ema_decay=settings["ema_decay"], state=run.state,
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
-    if folder is not None:
-        save(folder, run, rng)
-    average, log = None, []
+    average, log = None, ["step,loss,gradient_norm,seconds\n"]
     try:
         for step in steps:
             run = run._replace(state=step.state)
@@ -205,17 +222,16 @@ def save(folder, run, rng, log=()):
     """Write the run's folder; every file is complete under another name before it takes its own."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
-    _replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
-    _replace(folder / "checkpoint.npz", lambda file: np.savez(
+    replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
+    replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    replace(folder / "checkpoint.npz", lambda file: np.savez(
         file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(rng.bit_generator.state)), **run.state._asdict()))
-    with open(folder / "log.csv", "a") as file:
-        if not file.tell():
-            file.write("step,loss,gradient_norm,seconds\n")
+    with open(folder / "log.csv", "w" if log and log[0].startswith("step") else "a") as file:
         file.writelines(log)
 
 
-def _replace(path, write):
+def replace(path, write):
+    """Write a file under another name, write(file), and give it its own when it is whole."""
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as file:
         write(file)
@@ -228,15 +244,25 @@ def load(folder):
     if not (folder / "settings.json").is_file():
         raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
     try:
-        settings = json.loads((folder / "settings.json").read_text())
+        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        check_settings(settings)
         network = make_network(settings)
         with np.load(folder / "checkpoint.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         state = training.State(int(arrays["step"]), *(arrays[name] for name in training.State._fields[1:]))
-        training.unpack(state.ema, network.init(np.random.default_rng(0)))
+        for name, vector in state._asdict().items():
+            if name != "step" and not (vector.dtype == np.float32 and np.isfinite(vector).all()):
+                raise ValueError(f"{name} must be finite float32 numbers")
+            if name != "step":
+                training.unpack(vector, network.init(np.random.default_rng(0)))
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out = np.load(folder / "held_out.npy", allow_pickle=False)
-        return Run(settings, schedule.Schedule(arrays["beta"]), network, state, held_out), rng
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: {type(error).__name__}: {error}") from None
+        held_out, noise = np.load(folder / "held_out.npy", allow_pickle=False), schedule.Schedule(arrays["beta"])
+        if list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all():
+            raise ValueError(f"held_out.npy of shape {held_out.shape} does not go with shape = {settings['shape']}")
+        if noise.T != settings["T"]:
+            raise ValueError(f"T = {settings['T']} does not go with {noise.T} betas")
+    except Exception as error:  # whoever wrote these files, the user gets one sentence
+        reason = " ".join(str(error).split()) or "nothing more is known"
+        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: {type(error).__name__}: {reason}") from None
+    return Run(settings, noise, network, state, held_out), rng

@@ -141,3 +141,15 @@ def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
     log_snr = np.linspace(log_snr_T, log_snr_1, T)[::-1]
     log_alpha_bar = np.concatenate([[0.0], -np.logaddexp(0, -log_snr)])
     return Schedule(-np.expm1(np.diff(log_alpha_bar)))
+
+
+def respace(schedule, times):
+    """The chain that visits only some of the steps: (Schedule, times), with β′_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}}.
+
+    Its ᾱ′_i is ᾱ_{τ_i}, so a network trained on the whole chain serves the short one, as long as it is told
+    τ_i and not i (Improved DDPM §4).  times: τ_1 < τ_2 < …, in 1…T.  ValueError: any other times.
+    """
+    times = schedule.check_t(times)
+    if times.ndim != 1 or not times.size or not (np.diff(times) > 0).all():
+        raise ValueError(f"times = {times}: a respaced chain visits one time or more, in rising order")
+    return Schedule(-np.expm1(np.diff(schedule.log_alpha_bar[times], prepend=0.0))), times
