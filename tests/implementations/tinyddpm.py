@@ -1,12 +1,46 @@
 """tinyddpm on trial: its functions in the plain form the laws ask for.
 
-Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, t is an int or (B,) in 1…T, a
-Gaussian is the pair (mean, variance).
+Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, t is an int or (B,) in 1…T, x is
+(B, …), a Gaussian is the pair (mean, variance), and `rng` is a numpy Generator.
 """
 import numpy as np
 
-from tinyddpm import Gaussian, Schedule, forward, reverse
+from tinyddpm import Gaussian, Schedule, elbo, forward, network, reverse, schedule, training
 
+
+# A. Schedule
+
+def linear_beta(T):
+    """β_1…β_T of the linear schedule as this implementation offers it for T steps; ValueError where it can't."""
+    return schedule.linear(T).beta[1:]
+
+
+def cosine_beta(T):
+    """β_1…β_T of the cosine schedule."""
+    return schedule.cosine(T).beta[1:]
+
+
+def alpha_bar(beta):
+    """ᾱ_0…ᾱ_T."""
+    return Schedule(beta).alpha_bar
+
+
+def one_minus_alpha_bar(beta):
+    """1 − ᾱ_t for t = 0…T."""
+    return Schedule(beta).one_minus_alpha_bar
+
+
+def log_snr(beta):
+    """log ᾱ_t/(1 − ᾱ_t) for t = 1…T."""
+    return Schedule(beta).log_snr[1:]
+
+
+def respace(beta, times):
+    """The β′ of a chain that visits the rising `times` only, and the t that the network is told at each."""
+    return schedule.respace(Schedule(beta), times)[0].beta[1:], schedule.respace(Schedule(beta), times)[1]
+
+
+# B. Forward process
 
 def q_step(beta, x_prev, t):
     """q(x_t | x_{t−1})."""
@@ -18,21 +52,118 @@ def q_marginal(beta, x_0, t):
     return forward.marginal(Schedule(beta), x_0, t)
 
 
+def q_transition(beta, x_s, s, t):
+    """q(x_t | x_s), s < t."""
+    return forward.transition(Schedule(beta), x_s, s, t)
+
+
 def q_sample(beta, x_0, t, eps):
     """x_t drawn from q(x_t | x_0) with the noise ε."""
     return forward.diffuse(Schedule(beta), x_0, t, eps)
 
+
+def q_draw(beta, x_0, t, rng):
+    """x_t drawn from q(x_t | x_0) with noise drawn inside."""
+    return forward.marginal(Schedule(beta), x_0, t).sample(elbo.standard_normal(rng, x_0))
+
+
+# C. Posterior
 
 def q_posterior(beta, x_t, x_0, t):
     """q(x_{t−1} | x_t, x_0)."""
     return forward.posterior(Schedule(beta), x_t, x_0, t)
 
 
-def p_step(beta, x_t, t, eps, variance):
-    """p_θ(x_{t−1} | x_t) for the guess ε̂; variance: "beta" or "beta_tilde"."""
-    schedule = Schedule(beta)
-    return reverse.step(schedule, reverse.predict(schedule, lambda x_t, t: eps, x_t, t), variance)
+# D. Parameterisations
 
+def x_0_from_eps(beta, x_t, eps, t):
+    return reverse.x_0_from_eps(Schedule(beta), x_t, eps, t)
+
+
+def eps_from_x_0(beta, x_t, x_0, t):
+    return reverse.eps_from_x_0(Schedule(beta), x_t, x_0, t)
+
+
+def v_from_eps(beta, x_t, eps, t):
+    return reverse.v_from_eps(Schedule(beta), x_t, eps, t)
+
+
+def eps_from_v(beta, x_t, v, t):
+    return reverse.eps_from_v(Schedule(beta), x_t, v, t)
+
+
+def score_from_eps(beta, x_t, eps, t):
+    return reverse.score_from_eps(Schedule(beta), x_t, eps, t)
+
+
+def eps_from_score(beta, x_t, score, t):
+    return reverse.eps_from_score(Schedule(beta), x_t, score, t)
+
+
+# The reverse process
+
+def p_step(beta, x_t, t, eps, variance, clip=None):
+    """p_θ(x_{t−1} | x_t) for the guess ε̂; variance: "beta" or "beta_tilde"; clip: None or the range of x̂_0."""
+    noise = Schedule(beta)
+    return reverse.step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t, clip), variance)
+
+
+def p_mean_from_x_0(beta, x_t, x_0, t):
+    """μ_θ for the guess x̂_0."""
+    return reverse.mean_from_x_0(Schedule(beta), x_t, x_0, t)
+
+
+def learned_variance(beta, x_t, t, v):
+    """σ_t² of a network that answers v ∈ [0, 1], between β̃_t and β_t."""
+    return reverse.learned_variance(Schedule(beta), x_t, t, v)
+
+
+# E. KL
+
+def kl(mean_1, var_1, mean_2, var_2):
+    """KL(N(mean_1, var_1) ‖ N(mean_2, var_2)), summed over all axes but the first: (B,) nats."""
+    return Gaussian(mean_1, var_1).kl(Gaussian(mean_2, var_2))
+
+
+# F. ELBO: each (B,) nats
+
+def prior_term(beta, x_0):
+    """L_T."""
+    return elbo.prior_term(Schedule(beta), x_0)
+
+
+def step_term(beta, x_0, t, eps, eps_hat, variance):
+    """L_{t−1}, t ≥ 2, for x_t drawn with ε and the guess ε̂."""
+    return elbo.step_term(Schedule(beta), lambda x_t, t: eps_hat, x_0, t, eps, variance)
+
+
+def ledger_total(beta, denoiser, x_0, rng, variance):
+    """An estimate of −ELBO for each item, all terms, for real-valued data."""
+    return elbo.ledger(Schedule(beta), denoiser, x_0, rng, variance).terms.sum(1)
+
+
+def simple_weights(beta, variance):
+    """What L_simple drops from E‖ε − ε_θ‖² at t = 1…T."""
+    return elbo.simple_weights(Schedule(beta), variance)[1:]
+
+
+def bits_per_dim(nats, dimensions):
+    return elbo.bits_per_dim(nats, dimensions)
+
+
+# G. Decoder
+
+def decoder_log_prob(x_0, mean, var):
+    """log-probability of 256-level x_0 in [−1, 1], (B,) nats."""
+    return Gaussian(mean, var).level_log_prob(x_0)
+
+
+def continuous_log_prob(x_0, mean, var):
+    """log-density of real-valued x_0, (B,) nats."""
+    return Gaussian(mean, var).log_prob(x_0)
+
+
+# H. Samplers
 
 def sampler_step(beta, x_t, t, eps, z, variance):
     """x_{t−1} as Algorithm 2 draws it with the noise z, t an int; at t = 1 no noise is added."""
@@ -43,6 +174,39 @@ def sampler_step(beta, x_t, t, eps, z, variance):
     return next(reverse.ancestral_sampling(Schedule(beta), lambda x_t, t: eps, x_t, Fixed, start=t, variance=variance)).x
 
 
-def kl(mean_1, var_1, mean_2, var_2):
-    """KL(N(mean_1, var_1) ‖ N(mean_2, var_2)), summed over all axes but the first: (B,)."""
-    return Gaussian(mean_1, var_1).kl(Gaussian(mean_2, var_2))
+def sample(beta, denoiser, x_t, t, rng, variance):
+    """x_0 by Algorithm 2 from x_t at time t (t = T: from pure noise); denoiser: (x_t, t) → ε̂."""
+    return reverse.last(reverse.ancestral_sampling(Schedule(beta), denoiser, x_t, rng, start=t, variance=variance))
+
+
+def ddim_step(beta, x_t, t, s, eps, eta, z):
+    """x_s from x_t by one DDIM step, s < t, with the noise z."""
+    noise = Schedule(beta)
+    return reverse.ddim_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t), s, eta).sample(z)
+
+
+def ddim_sample(beta, denoiser, x_T, times):
+    """x_0 by deterministic DDIM (η = 0) over the rising `times`."""
+    return reverse.last(reverse.ddim_sampling(Schedule(beta), denoiser, x_T, steps=times))
+
+
+# I, J. Learning
+
+def simple_loss(beta, denoiser, x_0, t, eps):
+    """L_simple, the mean over batch and dimensions: a number."""
+    return elbo.simple_loss(Schedule(beta), denoiser, x_0, t, eps)
+
+
+def draw_times(rng, T, n):
+    """n times for a training batch."""
+    return training.draw_times(rng, T, n)
+
+
+def ema_update(ema, weights, decay):
+    """The averaged weights after one more step, far from the start of training."""
+    return training.ema_update(ema, weights, decay, step=10 ** 9)
+
+
+def time_embedding(t, dim):
+    """(B,) times → (B, dim)."""
+    return network.time_embedding(t, dim)

@@ -2,6 +2,7 @@
 import numpy as np
 from draws import assert_close, betas, cases, column, tables
 from hypothesis import given
+from hypothesis import strategies as st
 
 
 @given(betas())
@@ -26,3 +27,52 @@ def test_draw_is_the_marginal_with_its_noise_outside(ddpm, case):
     signal, noise = (column(c[case.t], case.x_0) for c in (np.exp(log_ab / 2), np.sqrt(om)))
     x_t = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
     assert_close(x_t, signal * case.x_0 + noise * case.eps, 1e-12, abs(signal * case.x_0) + abs(noise * case.eps), "x_t")
+
+
+@given(cases(lengths=(2, 3, 5, 8, 50, 1000), smallest=1e-4, first_t=2))
+def test_transitions_compose(ddpm, case):
+    """q(x_t|x_s): gain √(ᾱ_t/ᾱ_s), 1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + variance; its ends are the step and the marginal."""
+    log_ab, om, _ = tables(case.beta)
+    t, one = int(case.t[0]), np.ones((1, 1))
+    for s in {1, t // 2, t - 1}:
+        if not 1 <= s < t:
+            continue
+        mean, var = (float(np.squeeze(a)) for a in ddpm.q_transition(case.beta, one, s, t))
+        assert_close(mean, np.exp((log_ab[t] - log_ab[s]) / 2), 1e-11, mean, "gain of q(x_t | x_s)")
+        assert_close(mean ** 2 * om[s] + var, om[t], 1e-11, om[t], "variance carried over, and added")
+        assert_close(mean ** 2 + var, 1, 1e-11, law="unit variance stays unit variance")
+
+
+@given(cases(), st.integers(0, 2 ** 16))
+def test_a_batch_is_its_items(ddpm, case, seed):
+    """Each item is noised by its own t and ε alone, whatever else is in the batch, as many as there are dimensions or not."""
+    together = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
+    posterior = ddpm.q_posterior(case.beta, together, case.x_0, case.t)[0]
+    for i in range(len(case.t)):
+        alone = ddpm.q_sample(case.beta, case.x_0[i:i + 1], case.t[i:i + 1], case.eps[i:i + 1])
+        assert_close(together[i], alone[0], 1e-14, abs(alone[0]) + 1e-300, f"item {i} of the draw")
+        alone = ddpm.q_posterior(case.beta, together[i:i + 1], case.x_0[i:i + 1], case.t[i:i + 1])[0]
+        assert_close(posterior[i], alone[0], 1e-14, abs(alone[0]) + 1e-300, f"item {i} of the posterior mean")
+
+
+@given(cases())
+def test_inputs_are_left_alone(ddpm, case):
+    """No input and no table is changed by a call."""
+    copies = [a.copy() for a in case]
+    first = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
+    ddpm.q_posterior(case.beta, first.copy(), case.x_0, case.t)
+    ddpm.p_step(case.beta, first.copy(), case.t, case.eps, "beta")
+    assert all((a == b).all() for a, b in zip(case, copies))
+    assert (ddpm.q_sample(case.beta, case.x_0, case.t, case.eps) == first).all()
+
+
+def test_noise_is_independent_and_normal(ddpm):
+    """Statistical: fixed seed, 6 standard errors.  Noise drawn inside is i.i.d. N(0, 1) over batch, dimensions and calls."""
+    beta, n, rng = np.array([0.36]), 40_000, np.random.default_rng(0)
+    x_0, t = np.zeros((n, 2)), np.ones(n, int)
+    calls = [ddpm.q_draw(beta, x_0, t, rng) / 0.6 for _ in range(2)]
+    noise = np.concatenate(calls, 1)  # (n, 4): two dimensions, two calls
+    assert_close(noise.mean(0), 0, 6, 1 / np.sqrt(n), "mean of the noise")
+    assert_close(noise.T @ noise / n, np.eye(4), 6, np.sqrt((1 + np.eye(4)) / n), "covariance over dimensions and calls")
+    assert_close((noise ** 4).mean(0), 3, 6, np.sqrt(96 / n), "fourth moment, 3 for a normal")
+    assert_close((noise[1:] * noise[:-1]).mean(0), 0, 6, 1 / np.sqrt(n), "covariance of neighbours in the batch")

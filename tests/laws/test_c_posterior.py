@@ -52,3 +52,37 @@ def test_posterior_mean_in_terms_of_the_noise(ddpm, case):
     right = (x_t - share) / np.sqrt(1 - beta)
     assert_close(ddpm.q_posterior(case.beta, x_t, case.x_0, case.t)[0], right, 1e-11,
                  (abs(x_t) + abs(share)) / np.sqrt(1 - beta) + abs(case.x_0), "μ̃_t")
+
+
+@given(betas(lengths=(2, 3, 5, 8, 50, 1000)), st.data())
+def test_posterior_variance_is_below_the_step_s(ddpm, beta, data):
+    """0 < β̃_t < β_t for t ≥ 2: to know x_0 helps."""
+    t = data.draw(st.integers(2, len(beta)))
+    var = float(np.squeeze(ddpm.q_posterior(beta, np.zeros((1, 1)), np.zeros((1, 1)), t)[1]))
+    assert 0 < var <= beta[t - 1], f"β̃_{t} = {var}, β_{t} = {beta[t - 1]}"
+
+
+@given(st.sampled_from([1e-10, 1e-8, 1 - 1e-8, 1 - 1e-10]), st.floats(0.01, 0.9))
+def test_posterior_at_the_ends_of_beta(ddpm, small, first):
+    """β_t → 0: c_0 → 0, c_t → 1, β̃_t/β_t → 1.  β_t → 1: c_t → 0, c_0 → √ᾱ_{t−1}, β̃_t → 1 − ᾱ_{t−1}."""
+    beta, zero, one = np.array([first, small]), np.zeros((1, 1)), np.ones((1, 1))
+    c_0, var = (float(np.squeeze(a)) for a in ddpm.q_posterior(beta, zero, one, 2))
+    c_t = float(np.squeeze(ddpm.q_posterior(beta, one, zero, 2)[0]))
+    expected = (0, 1, small) if small < 0.5 else (np.sqrt(1 - first), 0, first)
+    near = np.sqrt(min(small, 1 - small)) * 100
+    assert_close(c_0, expected[0], near, law="c_0")
+    assert_close(c_t, expected[1], near, law="c_t")
+    assert_close(var / expected[2], 1, near, law="β̃_t")
+
+
+@given(cases(largest_power=0), st.integers(-20, 20), st.floats(-3, 3))
+def test_posterior_has_no_origin_of_scale_or_direction(ddpm, case, power, angle):
+    """μ̃(c·x) = c·μ̃(x), bit for bit for c = 2^k, and μ̃ turns with its arguments."""
+    x_t, x_0 = case.eps, case.x_0
+    mean = ddpm.q_posterior(case.beta, x_t, x_0, case.t)[0]
+    assert (ddpm.q_posterior(case.beta, 2.0 ** power * x_t, 2.0 ** power * x_0, case.t)[0] == 2.0 ** power * mean).all()
+    if x_0.shape[-1] > 1:
+        turn = np.eye(x_0.shape[-1])
+        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        size = abs(x_t).sum(-1, keepdims=True) + abs(x_0).sum(-1, keepdims=True)
+        assert_close(ddpm.q_posterior(case.beta, x_t @ turn, x_0 @ turn, case.t)[0], mean @ turn, 1e-14, 10 * size, "μ̃ of turned arguments")

@@ -1,0 +1,72 @@
+"""D. One guess under four names.  Functions only: no oracle, no chance."""
+import numpy as np
+from draws import assert_close, cases, column, tables
+from hypothesis import given
+from hypothesis import strategies as st
+
+moderate = cases(smallest=1e-6, largest_power=4)
+
+
+def setting(ddpm, case):
+    """x_t with √ᾱ_t and √(1 − ᾱ_t), and the round-off that a round trip may leave on the x_0 and on the ε side."""
+    log_ab, om, _ = tables(case.beta)
+    signal, noise = (column(c[case.t], case.x_0) for c in (np.exp(log_ab / 2), np.sqrt(om)))
+    x_t = signal * case.x_0 + noise * case.eps
+    unit = 16 * np.finfo(float).eps * (abs(x_t) + abs(case.x_0) + abs(case.eps))
+    return x_t, signal, noise, unit / signal, unit / noise
+
+
+@given(moderate)
+def test_round_trips(ddpm, case):
+    """x_0 ↔ ε ↔ v ↔ score and back, to 16 units of round-off: /√ᾱ_t on the x_0 side, /√(1 − ᾱ_t) on the ε side."""
+    x_t, signal, noise, on_x_0, on_eps = setting(ddpm, case)
+    assert_close(ddpm.x_0_from_eps(case.beta, x_t, case.eps, case.t), case.x_0, 1, on_x_0, "x_0 from ε")
+    assert_close(ddpm.eps_from_x_0(case.beta, x_t, case.x_0, case.t), case.eps, 1, on_eps, "ε from x_0")
+    v = ddpm.v_from_eps(case.beta, x_t, case.eps, case.t)
+    assert_close(ddpm.eps_from_v(case.beta, x_t, v, case.t), case.eps, 1, on_eps + on_x_0, "ε from v from ε")
+    score = ddpm.score_from_eps(case.beta, x_t, case.eps, case.t)
+    assert_close(ddpm.eps_from_score(case.beta, x_t, score, case.t), case.eps, 1, on_eps, "ε from the score from ε")
+
+
+@given(moderate)
+def test_v_is_a_rotation(ddpm, case):
+    """v = √ᾱ_t·ε − √(1 − ᾱ_t)·x_0, so |x_t|² + |v|² = |x_0|² + |ε|² (Salimans & Ho 2022)."""
+    x_t, signal, noise, on_x_0, _ = setting(ddpm, case)
+    v = ddpm.v_from_eps(case.beta, x_t, case.eps, case.t)
+    assert_close(v, signal * case.eps - noise * case.x_0, 1, on_x_0, "v")
+    assert_close(x_t ** 2 + v ** 2, case.x_0 ** 2 + case.eps ** 2, 1, on_x_0 * (abs(v) + abs(x_t) + on_x_0) * 4, "|x_t|² + |v|²")
+
+
+@given(moderate)
+def test_score_is_the_gradient_of_the_marginal(ddpm, case):
+    """score = ∇ log q(x_t|x_0) = −(x_t − √ᾱ_t·x_0)/(1 − ᾱ_t), and Tweedie: x_0 = (x_t + (1 − ᾱ_t)·score)/√ᾱ_t (Luo 133, 151)."""
+    x_t, signal, noise, on_x_0, on_eps = setting(ddpm, case)
+    mean, var = ddpm.q_marginal(case.beta, case.x_0, case.t)
+    score = ddpm.score_from_eps(case.beta, x_t, case.eps, case.t)
+    assert_close(score, (mean - x_t) / var, 1, on_eps / noise, "score")
+    assert_close((x_t + noise ** 2 * score) / signal, case.x_0, 1, on_x_0, "Tweedie's x_0")
+
+
+@given(moderate)
+def test_one_mean_from_all_four(ddpm, case):
+    """μ_θ from ε is the posterior's mean at the x_0 that ε implies, and so from v and the score (Ho 11, Luo 84)."""
+    x_t, signal, noise, on_x_0, _ = setting(ddpm, case)
+    mean = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta")[0]
+    posterior = ddpm.p_mean_from_x_0(case.beta, x_t, case.x_0, case.t)
+    size = on_x_0 * 4 / np.sqrt(1 - column(case.beta[case.t - 1], x_t))
+    assert_close(mean, posterior, 1, size, "mean from ε and from x_0")
+    v = ddpm.v_from_eps(case.beta, x_t, case.eps, case.t)
+    from_v = ddpm.p_step(case.beta, x_t, case.t, ddpm.eps_from_v(case.beta, x_t, v, case.t), "beta")[0]
+    assert_close(from_v, mean, 4, size, "mean from v")
+
+
+@given(cases(smallest=1e-3, largest_power=2), st.floats(0.1, 2))
+def test_clipping_comes_before_the_mean(ddpm, case, bound):
+    """With x̂_0 clipped to ±b the mean is the posterior's at the clipped x̂_0; a bound out of reach changes nothing (Ho §3.2)."""
+    x_t, *_ , on_x_0, _ = setting(ddpm, case)
+    clipped = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta", clip=(-bound, bound))[0]
+    expected = ddpm.p_mean_from_x_0(case.beta, x_t, np.clip(case.x_0, -bound, bound), case.t)
+    size = 8 * on_x_0 / np.sqrt(1 - column(case.beta[case.t - 1], x_t))
+    assert_close(clipped, expected, 1, size, "mean with x̂_0 clipped")
+    free = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta", clip=(-1e9, 1e9))[0]
+    assert_close(free, ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta")[0], 1, size, "mean with a bound out of reach")
