@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinyddpm import Gaussian, bits_per_dim
 from tinyddpm.data import from_levels
-from tinyddpm.gaussian import log_normal_interval
+from tinyddpm.gaussian import log_normal_interval, standard_normal, standard_normal_like
 
 LEVELS = from_levels(np.arange(256)).astype(float)[:, None]
 
@@ -55,6 +55,8 @@ def test_narrow_bins_and_wide_gaussians():
         log_p = all_levels(0.0, 1e9)
     assert np.exp(log_p[[0, 255]]) == pytest.approx(0.5, rel=1e-8)
     assert log_p[1:-1] == pytest.approx(np.log(2 / 255 / 1e9 / np.sqrt(2 * np.pi)), rel=1e-9)
+    narrow = log_normal_interval(np.array(-20.0), np.array(-20 + 1e-6))  # the density at the middle, not at an end
+    assert narrow == pytest.approx(np.log(1e-6) - 0.5 * (np.log(2 * np.pi) + (20 - 5e-7) ** 2), abs=1e-7)
 
 
 @given(st.floats(-1, 1), st.floats(-4, 1).map(np.exp))
@@ -62,11 +64,12 @@ def test_the_levels_are_mirror_images(mean, std):
     assert all_levels(mean, std) == pytest.approx(all_levels(-mean, std)[::-1], rel=1e-9, abs=1e-9)
 
 
-def test_decoder_gradients():
+@pytest.mark.parametrize("decoder", [Gaussian.log_prob, Gaussian.level_log_prob])
+def test_decoder_gradients(decoder):
     rng = np.random.default_rng(0)
     x_0, mean, log_var = LEVELS[rng.integers(256, size=(3, 5)), 0], rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
     x_0[0, :2] = -1, 1
-    check_grads(lambda m, v: Gaussian(m, np.exp(1.0) ** v).level_log_prob(x_0), modes=["rev"], order=1)(mean, log_var)
+    check_grads(lambda m, v: decoder(Gaussian(m, np.exp(1.0) ** v), x_0), (0, 1), modes=["rev"], order=1)(mean, log_var)
 
 
 def test_fine_levels_approach_the_density():
@@ -80,9 +83,10 @@ def test_a_uniform_guess_costs_eight_bits():
     assert bits_per_dim(784 * np.log(256), 784) == pytest.approx(8, rel=1e-15)
 
 
-def test_the_decoder_takes_levels_only():
-    with pytest.raises(ValueError, match="0.5.*256 levels"):
-        Gaussian(np.zeros((1, 1)), np.ones((1, 1))).level_log_prob(np.array([[0.5]]))
+@pytest.mark.parametrize("x_0", [0.5, -1 - 2 / 255, 1 + 2 / 255])
+def test_the_decoder_takes_the_256_levels_only(x_0):
+    with pytest.raises(ValueError, match=f"holds {str(x_0)[:6]}.*256 levels"):
+        Gaussian(np.zeros((1, 1)), np.ones((1, 1))).level_log_prob(np.array([[x_0]]))
 
 
 def test_density_integrates_to_one_and_entropy_is_its_mean_log():
@@ -104,4 +108,12 @@ def test_reparameterised_draw_passes_gradients():
 def test_gradients_of_kl():
     rng = np.random.default_rng(1)
     m, v, n, w = rng.standard_normal((2, 3)), rng.random((2, 3)) + 0.1, rng.standard_normal((2, 3)), rng.random((2, 3)) + 0.1
-    check_grads(lambda *p: Gaussian(*p[:2]).kl(Gaussian(*p[2:])), modes=["rev"], order=2)(m, v, n, w)
+    check_grads(lambda *p: Gaussian(*p[:2]).kl(Gaussian(*p[2:])), (0, 1, 2, 3), modes=["rev"], order=2)(m, v, n, w)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_standard_normals_have_the_shape_and_dtype_they_are_like(dtype):
+    x = np.ones((3, 2), dtype)
+    gaussian, eps = standard_normal_like(x), standard_normal(np.random.default_rng(0), x)
+    assert gaussian.mean.dtype == gaussian.var.dtype == eps.dtype == dtype and gaussian.mean.shape == eps.shape == (3, 2)
+    assert (gaussian.mean == 0).all() and (gaussian.var == 1).all()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tinyddpm import conv_denoiser, cosine, mlp, simple_loss, time_embedding
 from tinyddpm.network import primitives
 from tinyddpm.network.conv import depth_to_space, space_to_depth
+from tinyddpm.network.layers import dense_init
 from tinyddpm.network.weights import leaves, pack, unpack
 from tinyddpm.training import denoiser
 
@@ -31,21 +32,21 @@ def test_conv_is_its_formula(B, H, W, k, C, channels):
     rng = np.random.default_rng(B + 10 * H + 100 * W)
     x, w, b = rng.standard_normal((B, H, W, C)), rng.standard_normal((k, k, C, channels)), rng.standard_normal(channels)
     assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
-    check_grads(primitives.conv, modes=["rev"], order=1)(x, w, b)
+    check_grads(primitives.conv, (0, 1, 2), modes=["rev"], order=1)(x, w, b)
 
 
 def test_conv_in_chunks_is_conv(monkeypatch):
     x, w, b = RNG.standard_normal((7, 5, 5, 2)), RNG.standard_normal((3, 3, 2, 4)), RNG.standard_normal(4)
     monkeypatch.setattr(primitives, "CHUNK_BYTES", 3 * 3 * x[0].nbytes)  # 3 items at a time, then 1
     assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
-    check_grads(primitives.conv, modes=["rev"], order=1)(x, w, b)
+    check_grads(primitives.conv, (0, 1, 2), modes=["rev"], order=1)(x, w, b)
 
 
 def test_gradients_of_the_other_primitives():
     x = RNG.standard_normal((2, 3, 3, 4))
     check_grads(primitives.silu, modes=["rev"], order=1)(3 * x)
     check_grads(primitives.normalise, modes=["rev"], order=1)(x)
-    check_grads(primitives.affine, modes=["rev"], order=1)(x, RNG.standard_normal((4, 5)), RNG.standard_normal(5))
+    check_grads(primitives.affine, (0, 1, 2), modes=["rev"], order=1)(x, RNG.standard_normal((4, 5)), RNG.standard_normal(5))
     check_grads(lambda x: depth_to_space(space_to_depth(x[:, :2, :2]) ** 2), modes=["rev"], order=1)(x)
 
 
@@ -57,6 +58,7 @@ def test_silu_of_large_numbers():
 def test_normalise():
     y = primitives.normalise(5 + 3 * RNG.standard_normal((2, 8, 8, 4)))
     assert y.mean((1, 2, 3)) == pytest.approx(0, abs=1e-12) and y.std((1, 2, 3)) == pytest.approx(1, abs=1e-5)
+    assert (primitives.normalise(np.ones((2, 3, 3, 1))) == 0).all()  # a constant image divides by no zero
 
 
 def test_folding_is_undone_by_unfolding():
@@ -70,6 +72,19 @@ NETWORKS = {"mlp": (mlp(3, width=8, depth=2), (4, 3)), "mlp, variance": (mlp(3, 
 every_network = pytest.mark.parametrize("network, shape", NETWORKS.values(), ids=NETWORKS)
 
 
+def shaken(network):
+    """Weights away from their start, where the last layer is zero and says nothing."""
+    template = network.init(np.random.default_rng(0))
+    vector = pack(template)
+    return unpack(vector + 0.1 * np.random.default_rng(1).standard_normal(vector.size, np.float32), template)
+
+
+def guess(network, weights, x, t):
+    """ε̂ alone, where there is a variance too."""
+    output = network.apply(weights, x, t)
+    return output[0] if isinstance(output, tuple) else output
+
+
 @every_network
 def test_networks_answer_in_the_shape_and_dtype_they_are_asked(network, shape):
     weights = network.init(np.random.default_rng(0))
@@ -80,8 +95,46 @@ def test_networks_answer_in_the_shape_and_dtype_they_are_asked(network, shape):
             output = network.apply(weights, x, t)
             for part in output if isinstance(output, tuple) else (output,):
                 assert part.shape == shape and part.dtype == dtype
-    first = output[0] if isinstance(output, tuple) else output
-    assert (first == 0).all()  # an untrained network guesses no noise
+    assert (guess(network, weights, x, 3) == 0).all()  # an untrained network guesses no noise
+    assert not isinstance(output, tuple) or (output[1] == 0.5).all()  # and a variance between the two extremes
+
+
+@every_network
+def test_each_item_is_told_its_own_t(network, shape):
+    weights, x = shaken(network), np.repeat(RNG.standard_normal((1, *shape[1:])), 2, 0)
+    both = guess(network, weights, x, np.array([3, 30]))
+    assert abs(both[0] - both[1]).max() > 1e-4
+    for row, t in zip(both, (3, 30)):
+        assert row == pytest.approx(guess(network, weights, x, t)[0], abs=1e-6)
+
+
+def test_blocks_and_folds_add_to_what_they_are_given():
+    """With the last layers of the blocks at zero, or the unfolding, x still finds its way through."""
+    outs = lambda blocks: [block["out"] for block in blocks]
+    for network, shape, silent in [
+            (mlp(2, width=8, depth=2), (3, 2), lambda w: outs(w["blocks"])),
+            (conv_denoiser(width=4, inner_blocks=1), (3, 8, 8), lambda w: outs(w["down"] + w["middle"] + w["up"])),
+            (conv_denoiser(width=4, inner_blocks=1), (3, 8, 8), lambda w: w["unfold"])]:
+        weights = shaken(network)
+        for leaf in leaves(silent(weights)):
+            leaf[...] = 0
+        assert network.apply(weights, RNG.standard_normal(shape), 3).std(0).min() > 1e-4
+
+
+def test_odd_sizes_are_padded_at_the_far_ends():
+    network = conv_denoiser(width=4)
+    weights, x = shaken(network), RNG.standard_normal((2, 7, 9))
+    whole = network.apply(weights, np.pad(x, ((0, 0), (0, 1), (0, 3))), 3)
+    assert network.apply(weights, x, 3) == pytest.approx(whole[:, :7, :9], abs=1e-6)
+
+
+def test_layers_start_at_the_size_they_say():
+    """Statistical: fixed seed; standard deviation gain/√inputs, a fifth of that where a block ends."""
+    rng = np.random.default_rng(0)
+    assert dense_init(rng, 400, 100)["w"].std() == pytest.approx(1 / 20, rel=0.05)
+    block = conv_denoiser().init(rng)["middle"][0]
+    assert block["in"]["w"].std() == pytest.approx(1 / 24, rel=0.05)  # √(9·64)
+    assert block["out"]["w"].std() == pytest.approx(0.2 / 24, rel=0.05)
 
 
 @every_network
@@ -118,10 +171,17 @@ def test_packing_is_undone_by_unpacking():
     weights = {"a": np.ones((2, 3)), "b": [{"c": np.zeros(4)}, np.full((1, 1), 7.0)]}
     back = unpack(pack(weights), weights)
     assert [leaf.tolist() for leaf in leaves(back)] == [leaf.tolist() for leaf in leaves(weights)]
-    gradient = grad(lambda v: (unpack(v, weights)["b"][0]["c"] * np.arange(4)).sum() + unpack(v, weights)["a"].sum())(pack(weights))
-    assert gradient.tolist() == [1] * 6 + [0, 1, 2, 3] + [0]
+    def loss(v):
+        once, again = unpack(v, weights), unpack(v, weights)
+        return (once["b"][0]["c"] * np.arange(4)).sum() + once["a"].sum() + 2 * again["a"].sum()
+    assert grad(loss)(pack(weights)).tolist() == [3] * 6 + [0, 1, 2, 3] + [0]  # what is used twice adds up
     with pytest.raises(ValueError, match="this network has 11 weights"):
         unpack(np.zeros(12), weights)
+
+
+def test_frequencies_fall_from_one_to_a_ten_thousandth():
+    expected = [[np.sin(1), np.sin(0.01), np.sin(1e-4), np.cos(1), np.cos(0.01), np.cos(1e-4)]]
+    assert time_embedding(1, 6) == pytest.approx(np.array(expected), rel=1e-12)
 
 
 @given(st.integers(1, 65), st.lists(st.integers(1, 4000), min_size=1, max_size=5))

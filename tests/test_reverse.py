@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyddpm import (Mixture, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear, log_snr_uniform,
-                      predict, reverse)
-from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, mean_from_eps, mean_from_x_0, sampling_times, score_from_eps,
-                              v_from_eps, x_0_from_eps)
+from tinyddpm import (Mixture, Schedule, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear,
+                      log_snr_uniform, predict, reverse)
+from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, learned_variance, mean_from_eps, mean_from_x_0,
+                              sampling_times, score_from_eps, v_from_eps, variance_table, x_0_from_eps)
 
 SCHEDULE = linear(50)
 DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])
@@ -37,6 +37,8 @@ def test_a_predictor_of_anything_becomes_the_same_denoiser():
     for name, convert in [("eps", lambda s, x, e, t: e), ("x_0", x_0_from_eps), ("v", v_from_eps), ("score", score_from_eps)]:
         denoiser = as_denoiser(SCHEDULE, lambda x, t: convert(SCHEDULE, x, exact(x, t), t), name)
         assert denoiser(x_t, 20) == pytest.approx(eps, abs=1e-12)
+        pair = as_denoiser(SCHEDULE, lambda x, t: (convert(SCHEDULE, x, exact(x, t), t), x + 7), name)(x_t, 20)
+        assert pair[0] == pytest.approx(eps, abs=1e-12) and (pair[1] == x_t + 7).all()  # a learned variance is left as it is
     with pytest.raises(ValueError, match="predicts = 'noise'"):
         as_denoiser(SCHEDULE, exact, "noise")
 
@@ -59,6 +61,18 @@ def test_variances():
         var(7, "learned", np.ones(2))
 
 
+def test_variances_at_their_ends():
+    """v = 1 is β_t, v = 0 is β̃_t; at t = 1, where β̃ is zero, β̃_2 stands in for it, and β_1 for that where T = 1."""
+    x, one = np.zeros((2, 3)), Schedule([0.3])
+    for schedule, t, v, expected in [(SCHEDULE, 7, 1, SCHEDULE.beta[7]), (SCHEDULE, 7, 0, SCHEDULE.beta_tilde[7]),
+                                     (SCHEDULE, 1, 1, SCHEDULE.beta[1]), (SCHEDULE, 1, 0, SCHEDULE.beta_tilde[2]),
+                                     (one, 1, 0, 0.3), (one, 1, 1, 0.3)]:
+        assert learned_variance(schedule, x, t, x + v) == pytest.approx(expected, rel=1e-12)
+    assert learned_variance(SCHEDULE, x, np.array([1, 7]), x)[:, 0] == pytest.approx(SCHEDULE.beta_tilde[[2, 7]], rel=1e-12)
+    assert (variance_table(SCHEDULE, "beta_tilde")[2:] == SCHEDULE.beta_tilde[2:]).all()
+    assert variance_table(SCHEDULE, "beta_tilde")[1] == SCHEDULE.beta[1] and variance_table(one, "beta_tilde")[1] == 0.3
+
+
 def test_clipping_comes_before_the_mean():
     x_t = np.array([[3.0, -0.2]])
     guess = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
@@ -67,6 +81,14 @@ def test_clipping_comes_before_the_mean():
     assert reverse.step(SCHEDULE, guess).mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, guess.x_0, 10))
     free = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10)
     assert (free.eps == -1).all()
+
+
+@pytest.mark.parametrize("sampler", [ancestral_sampling, ddim_sampling])
+def test_samplers_clip_every_guess_to_the_range_they_are_given(sampler):
+    x = 3 * np.random.default_rng(0).standard_normal((5, 2))
+    for clip, (low, high) in [(None, (-np.inf, np.inf)), ((-0.2, 0.5), (-0.2, 0.5)), ((-2, 3), (-2, 3))]:
+        guesses = np.stack([s.x_0 for s in sampler(SCHEDULE, lambda x, t: 0 * x - 1, x, np.random.default_rng(0), clip=clip)])
+        assert low <= guesses.min() and guesses.max() <= high and (clip == (-0.2, 0.5) or guesses.max() > 1)
 
 
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde", np.full(51, 0.5)])
@@ -84,6 +106,9 @@ def test_ancestral_sampling_visits_every_t_once_and_adds_no_noise_at_the_end(var
     visited.clear()
     list(ancestral_sampling(SCHEDULE, denoiser, np.ones((2, 2)), Loud(), start=7))
     assert visited == [7, 6, 5, 4, 3, 2, 1]  # noised to t, t steps back
+    for wrong, message in [(0, "t = 0"), (51, "t = 51"), (2.5, "no integer")]:
+        with pytest.raises(ValueError, match=message):
+            next(ancestral_sampling(SCHEDULE, denoiser, np.ones((2, 2)), Loud(), start=wrong))
 
 
 @given(st.integers(1, 50), st.floats(0, 1), st.data())
@@ -123,6 +148,7 @@ def test_ddim_takes_any_subset_of_times():
     denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
     assert [s.t for s in ddim_sampling(SCHEDULE, denoiser, x, steps=[50, 3, 20])] == [20, 3, 0]
     assert sampling_times(SCHEDULE, 1) == [50] and sampling_times(SCHEDULE, 50) == list(range(1, 51))
+    assert sampling_times(SCHEDULE, 3) == [17, 34, 50]  # rounded up
     for n in range(1, 51):
         times = sampling_times(SCHEDULE, n)
         assert len(set(times)) == n and times[-1] == 50 and times[0] >= 1

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from tinyddpm import Schedule, cosine, linear, log_snr_uniform
+from tinyddpm.schedule import respace
 
-every_schedule = pytest.mark.parametrize("schedule", [linear(1000), linear(50), linear(1000, scaled=False), cosine(1000), cosine(1),
-                                                      log_snr_uniform(100), log_snr_uniform(1), Schedule([1e-10] * 50)])
+every_schedule = pytest.mark.parametrize("schedule", [
+    linear(1000), linear(50), linear(1000, scaled=False), cosine(1000), cosine(1), log_snr_uniform(100), log_snr_uniform(1),
+    Schedule([1e-10] * 50)])
 
 
 @every_schedule
@@ -21,9 +23,16 @@ def test_tables(schedule):
             before, product = product, product * (1 - mpmath.mpf(schedule.beta[t]))
             assert float(schedule.one_minus_alpha_bar[t] / (1 - product)) == pytest.approx(1, abs=1e-12)
             if t > 1:
-                assert float(schedule.beta_tilde[t] / (schedule.beta[t] * (1 - before) / (1 - product))) == pytest.approx(1, abs=1e-12)
+                beta_tilde = schedule.beta[t] * (1 - before) / (1 - product)
+                assert float(schedule.beta_tilde[t] / beta_tilde) == pytest.approx(1, abs=1e-12)
     with pytest.raises(ValueError):
         schedule.beta[1] = 0.5  # read-only
+
+
+def test_the_first_step_adds_beta_1_exactly():
+    """And not to within a rounding: 1 − ᾱ_1 = β_1 to the last bit."""
+    for beta_1 in np.random.default_rng(0).random(200):
+        assert Schedule([beta_1]).one_minus_alpha_bar[1] == beta_1
 
 
 def test_linear_is_scaled_with_T():
@@ -55,8 +64,9 @@ def test_log_snr_uniform():
 
 @pytest.mark.parametrize("make, message", [
     (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"), (lambda: Schedule([np.nan]), "beta_1 = nan"),
-    (lambda: Schedule([[0.1]]), "shape"), (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"),
-    (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"), (lambda: linear(10).check_t(11), "t = 11 is outside 1..T = 10|every beta")])
+    (lambda: Schedule([[0.1]]), "shape"), (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"),
+    (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"),
+    (lambda: log_snr_uniform(5, 1, 1), "must exceed")])
 def test_bad_schedules_are_refused_in_a_sentence(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -70,3 +80,18 @@ def test_bad_times_are_refused_in_a_sentence():
             schedule.at(t, x)
     with pytest.raises(ValueError, match="dtype int64"):
         schedule.at(1, np.zeros((3, 2), np.int64))
+
+
+def test_a_respaced_chain_has_the_same_signal_at_the_times_it_visits():
+    whole, (short, times) = linear(50), respace(linear(50), [3, 20, 50])
+    assert short.T == 3 and times.tolist() == [3, 20, 50]
+    assert short.one_minus_alpha_bar[1:] == pytest.approx(whole.one_minus_alpha_bar[times], rel=1e-12)
+    assert respace(whole, range(1, 51))[0].beta == pytest.approx(whole.beta, rel=1e-12)
+
+
+@pytest.mark.parametrize("times, message", [
+    (np.array([], int), "one time or more"), (7, "one time or more"), ([3, 3], "rising order"), ([20, 3], "rising order"),
+    ([0, 3], "t = 0 is outside 1..T = 50"), ([3, 51], "t = 51"), ([1.5], "no integer"), ([[1, 2]], "shape")])
+def test_a_respaced_chain_refuses_other_times_in_a_sentence(times, message):
+    with pytest.raises(ValueError, match=message):
+        respace(linear(50), times)

@@ -4,8 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from tinyddpm import State, cosine, log_snr_uniform, mlp, oracle, toy, train
-from tinyddpm.training import adam, clip_norm, draw_times, ema_update, initial_state, warm_up_and_decay
+from tinyddpm import State, as_denoiser, cosine, log_snr_uniform, mlp, oracle, simple_loss, toy, train
+from tinyddpm.network.weights import pack
+from tinyddpm.training import adam, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
 
 NETWORK = mlp(2, width=32, depth=1, embedding=16)
 
@@ -60,7 +61,6 @@ def test_times_are_uniform_on_1_to_T():
 def test_training_learns():
     """400 small steps bring the network to a quarter of the excess nats that the zero network has."""
     data, schedule, rng = toy("eight_gaussians"), log_snr_uniform(50), np.random.default_rng(0)
-    from tinyddpm.training import denoiser
     before = oracle.excess(schedule, lambda x, t: 0 * x, data, np.random.default_rng(1), n=200)[0]
     for step in train(NETWORK, schedule, draw, rng, 400, rate=warm_up_and_decay(5e-3)):
         pass
@@ -75,6 +75,46 @@ def test_training_is_a_generator_of_float32_states_and_leaves_them_alone():
     for state, weights, ema in seen:
         assert all(array.dtype == np.float32 for array in state[1:])
         assert (state.weights == weights).all() and (state.ema == ema).all()
+
+
+def test_a_step_shortens_the_gradient_and_averages_the_weights():
+    """Adam's first moment is a tenth of the gradient it was given; the average begins with 2/11 of the start."""
+    start = initial_state(NETWORK, np.random.default_rng(0)).weights
+    state = next(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 1, largest_gradient=1e-3, rate=lambda *_: 0.1)).state
+    assert np.linalg.norm(state.first_moment) == pytest.approx(0.1 * 1e-3, rel=1e-3)
+    assert abs(state.weights - start).max() > 0.05
+    assert state.ema == pytest.approx(2 / 11 * start + 9 / 11 * state.weights, abs=1e-6)
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x_0", "v", "score"])
+def test_the_loss_is_handed_a_batch_with_a_t_each_and_the_guess_under_its_name(predicts):
+    """The untrained network says zero, and what zero means for ε is told by `predicts`."""
+    seen = []
+    def loss(schedule, guessed, x_0, t, eps):
+        zero = as_denoiser(schedule, lambda x, t: 0 * x, predicts)
+        seen.append((x_0.shape, eps.shape, t.shape, float(simple_loss(schedule, zero, x_0, t, eps))))
+        return simple_loss(schedule, guessed, x_0, t, eps)
+    step = next(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 1, batch=7, loss=loss, predicts=predicts))
+    assert seen == [((7, 2), (7, 2), (7,), pytest.approx(step.loss, rel=1e-5))]
+
+
+def test_a_denoiser_takes_its_weights_nested_or_in_one_vector_and_the_network_at_its_word():
+    weights = NETWORK.init(np.random.default_rng(0))
+    weights["last"]["b"] += 0.3
+    x = np.random.default_rng(1).standard_normal((3, 2))
+    expected = as_denoiser(cosine(20), lambda x, t: NETWORK.apply(weights, x, t), "v")(x, 9)
+    for given in (weights, pack(weights)):
+        assert (denoiser(cosine(20), NETWORK, given, "v")(x, 9) == expected).all()
+        assert (denoiser(cosine(20), NETWORK, given)(x, 9) == NETWORK.apply(weights, x, 9)).all()
+
+
+def test_the_rate_is_told_the_step_and_the_progress():
+    def told(**options):
+        seen = []
+        list(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 4, rate=lambda *at: seen.append(at) or 1e-3, **options))
+        return seen
+    assert told() == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
+    assert told(progress=lambda: 0.9) == [(0, 0.9), (1, 0.9), (2, 0.9), (3, 0.9)]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_state_goes_on_from_where_it_was():

@@ -15,9 +15,9 @@ def linear_beta(T):
     return schedule.linear(T).beta[1:]
 
 
-def cosine_beta(T):
-    """β_1…β_T of the cosine schedule."""
-    return schedule.cosine(T).beta[1:]
+def cosine_schedule(T):
+    """β_1…β_T of the cosine schedule, and ᾱ_0…ᾱ_T as it goes into use."""
+    return schedule.cosine(T).beta[1:], schedule.cosine(T).alpha_bar
 
 
 def alpha_bar(beta):

@@ -1,14 +1,68 @@
 """Who is on trial: `ddpm` is the implementation that every law speaks about."""
+import functools
 import importlib.util
 from pathlib import Path
 
 import pytest
 
+IMPLEMENTATIONS = Path(__file__).parent.parent / "implementations"
+
+
+def find(name):
+    """The file of an implementation: a name in tests/implementations, or a path of your own."""
+    return Path(name) if name.endswith(".py") else IMPLEMENTATIONS / f"{name}.py"
+
+
+class OnTrial:
+    """An implementation's functions; one it lacks skips the law that asks for it, or fails it with --strict-laws.
+
+    What a function raises is told in a sentence, but for a ValueError of linear_beta, which a law allows.
+    """
+
+    def __init__(self, module, strict):
+        self._module, self._strict = module, strict
+
+    def __getattr__(self, name):
+        if name.startswith(("_", "hypothesis")):  # hypothesis asks every argument whether it is a mock
+            raise AttributeError(name)
+        function = getattr(self._module, name, None)
+        if function is None:
+            (pytest.fail if self._strict else pytest.skip)(f"{self._module.__name__} has no {name}")
+
+        @functools.wraps(function)
+        def called(*arguments, **options):
+            try:
+                result = function(*arguments, **options)
+            except Exception as error:
+                if name == "linear_beta" and isinstance(error, ValueError):
+                    raise
+                raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from None
+            if result is None:
+                raise AssertionError(f"{name} returned nothing")
+            return result
+        return called
+
 
 @pytest.fixture(scope="session")
-def ddpm():
-    path = Path(__file__).parent.parent / "implementations" / "tinyddpm.py"
-    spec = importlib.util.spec_from_file_location("implementation_on_trial", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ddpm(request):
+    name = request.config.getoption("implementation")
+    path = find(name)
+    try:
+        spec = importlib.util.spec_from_file_location(path.stem + " (on trial)", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        pytest.skip(f"{path} needs what is not installed here: {error}")
+    except Exception as error:
+        pytest.fail(f"{path} cannot be imported: {type(error).__name__}: {error}", pytrace=False)
+    return OnTrial(module, request.config.getoption("strict_laws"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Known failures, `law: reason` a line in NAME.known beside NAME.py, are expected, and it is told if they pass."""
+    known = find(config.getoption("implementation")).with_suffix(".known")
+    if known.is_file():
+        reasons = dict(line.split(": ", 1) for line in known.read_text(encoding="utf-8").splitlines() if ": " in line)
+        for item in items:
+            if item.name.split("[")[0] in reasons and item.path.parent == Path(__file__).parent:
+                item.add_marker(pytest.mark.xfail(reason=reasons[item.name.split("[")[0]], strict=False))

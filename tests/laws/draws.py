@@ -80,7 +80,11 @@ def log_normal(x, mean, var):
 
 def assert_close(left, right, tolerance, scale=1.0, law=""):
     """|left − right| ≤ tolerance·scale everywhere; a failure says so with both sides."""
-    left, right = np.broadcast_arrays(np.asarray(left, float), np.asarray(right, float))
+    left, right = np.asarray(left, float), np.asarray(right, float)
+    try:
+        left, right = np.broadcast_arrays(left, right)
+    except ValueError:
+        raise AssertionError(f"{law}: left side has shape {left.shape}, right side {right.shape}") from None
     excess = abs(left - right) - tolerance * np.broadcast_to(scale, left.shape)
     if not (excess <= 0).all():  # NaN fails, too
         i = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), left.shape)

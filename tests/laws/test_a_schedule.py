@@ -55,9 +55,8 @@ def test_linear_schedule_refuses_what_it_cannot_do(ddpm, T):
 @pytest.mark.parametrize("T", [1, 2, 3, 10, 100, 1000])
 def test_cosine_schedule(ddpm, T):
     """ᾱ_t = f(t/T)/f(0), f(u) = cos²((u + .008)/1.008·π/2), for t < T; one clipped β, and ᾱ_T follows from it (Improved DDPM 17)."""
-    beta = ddpm.cosine_beta(T)
+    beta, ab = ddpm.cosine_schedule(T)
     f = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
-    ab = ddpm.alpha_bar(beta)
     assert_close(ab[:-1], f[:-1] / f[0], 1e-11, f[:-1], "ᾱ_t = f(t/T)/f(0)")
     assert 0 < 1 - beta[-1] < 0.01 and (beta[:-1] < beta[-1]).all(), f"β_T = {beta[-1]} is the clipped one"
     assert_close(ab[-1], ab[-2] * (1 - beta[-1]), 1e-12, ab[-1], "ᾱ_T = ᾱ_{T-1}·(1 − β_T), clipped")

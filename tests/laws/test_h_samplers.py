@@ -87,6 +87,8 @@ def test_ddim_converges(ddpm, T):
         t = int(np.max(t)) - 1
         return np.sqrt(om[t]) * (x - np.sqrt(ab[t]) * m) / (ab[t] * s + om[t])
     exact = m + np.sqrt(s) * (x_T - np.sqrt(ab[-1]) * m) / np.sqrt(ab[-1] * s + om[-1])
+    at_once = (x_T - np.sqrt(om[-1]) * denoiser(x_T, T)) / np.sqrt(ab[-1])
+    assert_close(ddpm.ddim_sample(beta, denoiser, x_T, np.array([T])), at_once, 1e-9, 1 + abs(at_once), "x_0 in one step from T to 0")
     errors = [abs(ddpm.ddim_sample(beta, denoiser, x_T, np.arange(T, 0, -stride)[::-1].copy()) - exact).max() for stride in (8, 4, 2)]
     assert errors[2] < 0.02 and 1.6 < errors[0] / errors[1] < 2.5 and 1.6 < errors[1] / errors[2] < 2.5, errors
 
