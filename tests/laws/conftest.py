@@ -1,4 +1,5 @@
 """Who is on trial: `ddpm` is the implementation that every law speaks about."""
+import ast
 import functools
 import importlib.util
 from pathlib import Path
@@ -6,6 +7,8 @@ from pathlib import Path
 import pytest
 
 IMPLEMENTATIONS = Path(__file__).parent.parent / "implementations"
+OURS = ast.parse((IMPLEMENTATIONS / "tinyddpm.py").read_text(encoding="utf-8"))
+INTERFACE = {node.name for node in OURS.body if isinstance(node, ast.FunctionDef)}  # what laws may ask for
 
 
 def find(name):
@@ -23,7 +26,7 @@ class OnTrial:
         self._module, self._strict = module, strict
 
     def __getattr__(self, name):
-        if name.startswith(("_", "hypothesis")):  # hypothesis asks every argument whether it is a mock
+        if name not in INTERFACE:  # hypothesis asks every argument for names of its own
             raise AttributeError(name)
         function = getattr(self._module, name, None)
         if function is None:

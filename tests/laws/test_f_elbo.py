@@ -79,12 +79,16 @@ def exact_elbo(ddpm, beta, denoiser, x_0, variance):
     z, weight = np.polynomial.hermite_e.hermegauss(4)
     z, weight, x_0 = z[:, None], weight / weight.sum(), np.full((4, 1), x_0)
     one, T = np.ones((4, 1)), len(beta)
-    elbo = -ddpm.kl(*(a * one for a in ddpm.q_marginal(beta, x_0, T)), 0 * one, one)[0]
+    def kl(q, p):
+        values = np.asarray(ddpm.kl(*(a * one for a in (*q, *p))))
+        assert values.shape == (4,), f"kl returned shape {values.shape}: one number for each of the 4 items"
+        return values
+    elbo = -kl(ddpm.q_marginal(beta, x_0, T), (0 * one, one))[0]
     for t in range(1, T + 1):
         x_t = ddpm.q_sample(beta, x_0, t, z)
         p = ddpm.p_step(beta, x_t, t, denoiser(x_t, t), variance)
         q = ddpm.q_posterior(beta, x_t, x_0, t)
-        elbo += weight @ (log_normal(x_0, *p) if t == 1 else -ddpm.kl(*(a * one for a in (*q, *p))))
+        elbo += weight @ (log_normal(x_0, *p) if t == 1 else -kl(q, p))
     return elbo
 
 
