@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, data, elbo, oracle, plot, reverse, toys
+from . import __version__, data, oracle, plot, reverse, toys
 from . import run as runs
 
 
@@ -126,18 +126,20 @@ def train(arguments):
     variance = arguments.variance or ("learned" if arguments.loss == "hybrid" else None)
     loss = arguments.loss or ("hybrid" if arguments.variance == "learned" else None)
     run, rng = runs.start(
-        dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch, rate=arguments.rate, T=arguments.T,
-        schedule=arguments.schedule, predicts=arguments.predicts, variance=variance, loss=loss,
+        dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch,
+        rate=arguments.rate, T=arguments.T, schedule=arguments.schedule, predicts=arguments.predicts, variance=variance, loss=loss,
         network={**runs.DEFAULTS[dataset.kind]["network"], **sizes})
     run = train_with_bar(run, dataset, rng, folder)
-    print(f"{folder}: {run.state.step} steps; go on with\n  python -m tinyddpm sample {folder}\n  python -m tinyddpm elbo {folder}")
+    print(f"{folder}: {run.state.step} steps; go on with\n"
+          f"  python -m tinyddpm sample {folder}\n  python -m tinyddpm elbo {folder}")
 
 
 def sample(arguments):
     run, _ = runs.load(arguments.run)
     out = Path(arguments.out) if arguments.out else Path(arguments.run) / "samples.npy"
     if out.suffix != ".npy" or out.name == "held_out.npy":
-        raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, not a run's held_out.npy, and a .png beside it")
+        raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, with a .png beside it, "
+                         f"and never to a run's held_out.npy")
     rng = np.random.default_rng(arguments.seed)
     x = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
     images = run.settings["kind"] == "images"
@@ -242,7 +244,8 @@ def parser():
     command.add_argument("--steps", type=whole(1), help="DDIM with so many steps, in place of Algorithm 2")
     command.add_argument("--eta", type=float, help="DDIM's share of fresh noise, 0 (default) to 1")
 
-    command = add("elbo", print_elbo, "print the ledger of a run's held-out data", "Print the ELBO of held-out data, term by term.")
+    command = add("elbo", print_elbo, "print the ledger of a run's held-out data",
+                  "Print the ELBO of held-out data, term by term.")
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
     command.add_argument("--n", type=whole(2), default=200, help="items at the most (%(default)s)")
     command.add_argument("--data", metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")

@@ -77,7 +77,8 @@ def mnist_full(folder=None, mirrors=MIRRORS):
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(f"{path} has shape {images.shape} and its labels {labels.shape}: each image has one label")
     if digits.train.shape[1:] != digits.held_out.shape[1:]:
-        raise ValueError(f"{paths[0]} has images of {digits.train.shape[1:]} and {paths[2]} of {digits.held_out.shape[1:]}: they must be alike")
+        raise ValueError(f"{paths[0]} has images of {digits.train.shape[1:]} and {paths[2]} of {digits.held_out.shape[1:]}: "
+                         f"they must be alike")
     return digits
 
 

@@ -44,16 +44,16 @@ def scatter(clouds):
     return figure
 
 
-def reverse_path(data, path, shown=5):
-    """The reverse chain from noise to samples in a row of moments, and the data it should end as.
+def reverse_path(data, path, moments=(1, 0.5, 0.4, 0.3, 0)):
+    """The reverse chain from noise to samples at a few moments t/T, and the data it should end as.
 
     data: (N, 2); path: (T + 1, M, 2), the chain from x_T (first) to x_0 (last).
     """
-    figure, axes = _figure(shown + 1, 2.6, 2.9)
-    limit = _limit(data, path[0])
-    for ax, i in zip(axes, np.linspace(0, len(path) - 1, shown).round().astype(int)):
-        t = len(path) - 1 - i
-        _points(ax, path[i], MODEL, f"t = {t}" + (", samples" if t == 0 else ", noise" if i == 0 else ""), limit)
+    figure, axes = _figure(len(moments) + 1, 2.6, 2.9)
+    limit, T = _limit(data, path[0]), len(path) - 1
+    for ax, moment in zip(axes, moments):
+        t = round(moment * T)
+        _points(ax, path[T - t], MODEL, f"t = {t}" + {0: ", samples", T: ", noise"}.get(t, ""), limit)
     _points(axes[-1], data, DATA, "data", limit)
     for ax in axes:
         ax.axis("off")

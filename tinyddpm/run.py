@@ -25,10 +25,10 @@ LOSSES = ("simple", "v", "vlb", "hybrid")
 VARIANCES = ("beta", "beta_tilde", "learned")
 
 DEFAULTS = {
-    "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=6000,
+    "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
                    batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
     "images": dict(schedule="cosine", T=1000, predicts="v", variance="beta", loss="v", steps=4000,
-                   batch=64, rate=2e-3, ema_decay=0.995, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
+                   batch=32, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 
 
@@ -69,7 +69,8 @@ def open_data(name, held_out=2000):
     if kind == "points":
         same = rows.min(0) == rows.max(0)
         if same.any():
-            raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmax(same)}: nothing to learn there")
+            raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmax(same)}: "
+                             f"nothing to learn there")
         shift, scale = rows.mean(0), rows.std(0)
         if not (np.isfinite(shift) & np.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to hold their variance")

@@ -47,7 +47,8 @@ class Schedule:
         self.beta, self.alpha = beta, 1 - beta
         self.log_alpha_bar, self.alpha_bar, self.one_minus_alpha_bar = log_alpha_bar, np.exp(log_alpha_bar), one_minus
         if not self.alpha_bar[-1]:
-            raise ValueError(f"log alpha_bar_T = {log_alpha_bar[-1]:.0f} leaves alpha_bar_T = 0: T = {self.T} betas of this size are too many")
+            raise ValueError(f"log alpha_bar_T = {log_alpha_bar[-1]:.0f} leaves alpha_bar_T = 0: "
+                             f"T = {self.T} betas of this size are too many")
         divisor = np.append(1.0, one_minus[1:])
         alpha_bar_prev, one_minus_prev = np.append(1.0, self.alpha_bar[:-1]), np.append(0.0, one_minus[:-1])
         self.weight_0 = np.sqrt(alpha_bar_prev) * beta / divisor
@@ -133,7 +134,9 @@ def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
 
     With σ_t² = β̃_t the ELBO's weights of ‖ε − ε_θ‖² are the same at every t ≥ 2 of this grid, and nearly
     so with β_t (elbo.simple_weights): L_simple is then the bound up to a constant factor, except for
-    L_0 and L_T.  With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
+    L_0 and L_T.  With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).
+
+    T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
     """
     _check_T(T)
     if not log_snr_1 > log_snr_T:

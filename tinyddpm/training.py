@@ -95,7 +95,8 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
     predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
     rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
-    steps: in all, counted from the state's own; state: where to go on from.  progress: () → 0…1, where time and not `steps` ends the training.
+    steps: in all, counted from the state's own; state: where to go on from.
+    progress: () → 0…1, where time and not `steps` ends the training.
     FloatingPointError: the loss or its gradient is no longer finite.
     """
     state = initial_state(network, rng) if state is None else state

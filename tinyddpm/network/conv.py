@@ -5,7 +5,6 @@ hidden state is folded once more for the middle of the network, where each pixel
 unfolded again, and added to what it was before.
 """
 import autograd.numpy as np
-import numpy
 
 from .layers import Network, dense, dense_init, in_dtype_of, time_embedding
 from .primitives import conv, normalise, silu

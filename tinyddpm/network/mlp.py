@@ -1,5 +1,4 @@
 """A small multilayer perceptron, for points: x_t and t in, the guessed noise out."""
-import autograd.numpy as np
 
 from .layers import Network, dense, dense_init, in_dtype_of, time_embedding
 from .primitives import silu
