@@ -243,7 +243,6 @@ EXHIBITS = [Exhibit(*row) for row in [
      "test_ema_is_its_closed_form", "ours", "An average that forgets everything at once."),
 ]]
 
-EQUIVALENT = {
-    "β̃_1 in the sampler": "any σ_1² gives the same samples, because Algorithm 2 adds no noise at t = 1: it is the decoder's alone",
-    "(1 − ᾱ_t) for x_t's variance in the limit β → 0": "α_t·(1 − ᾱ_{t−1}) + β_t and 1 − ᾱ_t are the same number, not two",
-}
+# Not exhibits, because no output can tell them from ours:
+# any other σ_1² in the sampler: Algorithm 2 adds no noise at t = 1, so σ_1² is the decoder's alone;
+# noise drawn at the last DDIM step, s = 0: its variance is exactly zero there.
