@@ -10,7 +10,7 @@ from hypothesis import Phase, settings
 
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
-settings.register_profile("quick", max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("quick", max_examples=20, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("default")
 
 

@@ -76,7 +76,7 @@ def main():
         else:
             print(f"{name}: nothing to try, or its library is not installed", file=sys.stderr)
     verdicts = {name: known(name) for name in watches}
-    print("| law | " + " | ".join(watches) + " |\n|---" * 1 + "|---" * len(watches) + "|")
+    print("| law | " + " | ".join(watches) + " |\n|---" + "|---" * len(watches) + "|")
     laws = sorted({law: title for watch in watches.values() for law, title in watch.titles.items()}.items(), key=lambda row: row[1])
     for law, section in laws:
         cells = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import draws
 import hypothesis
+import numpy as np
 import pytest
 
 IMPLEMENTATIONS = Path(__file__).parent.parent / "implementations"
@@ -49,8 +50,8 @@ class OnTrial:
                 if name == "linear_beta" and isinstance(error, ValueError):
                     raise
                 raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from None
-            if result is None:
-                raise AssertionError(f"{name} returned nothing")
+            if not all(np.asarray(part).dtype.kind in "fiu" for part in (result if isinstance(result, tuple) else [result])):
+                raise AssertionError(f"{name} returned {'nothing' if result is None else repr(result)[:80]}: numbers are asked for")
             return result
         return called
 
@@ -67,16 +68,27 @@ def ddpm(request):
     except Exception as error:
         pytest.fail(f"{path} cannot be imported: {type(error).__name__}: {error}", pytrace=False)
     draws.PRECISION = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
+    if draws.PRECISION not in ("float32", "float64"):
+        pytest.fail(f"{path}: PRECISION = {draws.PRECISION!r}: float32 or float64", pytrace=False)
     yield OnTrial(module, request.config.getoption("strict_laws"))
     draws.PRECISION = "float64"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """A law of which no example is left, since the implementation offers none of them, is one that it lacks."""
+    """What became of a law, told in a sentence.
+
+    One of which no example is left, since the implementation offers none, is one that it lacks.  One that cannot
+    reckon with what it was given, an array of another shape, say, has failed; of ours we want to see where.
+    """
     on_trial = pyfuncitem.funcargs.get("ddpm")
     try:
         return (yield)
+    except (LookupError, TypeError, ValueError) as error:
+        if pyfuncitem.config.getoption("implementation") == "tinyddpm":
+            raise
+        notes = "\n".join(getattr(error, "__notes__", []))
+        pytest.fail(f"the law cannot reckon with what was returned: {type(error).__name__}: {error}\n{notes}", pytrace=False)
     except (hypothesis.errors.Unsatisfiable, hypothesis.errors.FailedHealthCheck):
         if not (on_trial and on_trial._declined):
             raise

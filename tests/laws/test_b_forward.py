@@ -62,8 +62,10 @@ def test_inputs_are_left_alone(ddpm, case, variance):
     first = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
     ddpm.q_posterior(case.beta, first.copy(), case.x_0, case.t)
     ddpm.p_step(case.beta, first.copy(), case.t, case.eps, variance)
-    assert all((a == b).all() for a, b in zip(case, copies))
-    assert (ddpm.q_sample(case.beta, case.x_0, case.t, case.eps) == first).all()
+    for name, before, after in zip(case._fields, copies, case):
+        assert (before == after).all(), f"{name} was {before}, and is {after} after the call"
+    again = ddpm.q_sample(case.beta, case.x_0, case.t, case.eps)
+    assert (again == first).all(), f"the same call gave {first}, and then {again}"
 
 
 def test_noise_is_independent_and_normal(ddpm):

@@ -239,7 +239,8 @@ def test_beta_tilde_costs_half_of_eulers_constant(ddpm):
         return errors + two_variances + L_0 + L_T - 0.5 * np.log(2 * np.pi * np.e)
     assert_close(gap(2000, "beta"), 0, 1e-6, law="gap with β")
     distances = [gap(T, "beta_tilde") - np.euler_gamma / 2 for T in (1000, 10_000, 100_000)]
-    assert 0 < distances[2] < 0.005 and distances[1] < distances[0] / 4 and distances[2] < distances[1] / 4, distances
+    assert 0 < distances[2] < 0.005 and distances[1] < distances[0] / 4 and distances[2] < distances[1] / 4, \
+        f"gap − γ/2 at T = 1,000, 10,000, 100,000 is {distances}, not falling to 0"
 
 
 @given(st.floats(1e-3, 1e4), st.integers(1, 10 ** 6))

@@ -90,7 +90,8 @@ def test_ddim_converges(ddpm, T):
     at_once = (x_T - np.sqrt(om[-1]) * denoiser(x_T, T)) / np.sqrt(ab[-1])
     assert_close(ddpm.ddim_sample(beta, denoiser, x_T, np.array([T])), at_once, 1e-9, 1 + abs(at_once), "x_0 in one step from T to 0")
     errors = [abs(ddpm.ddim_sample(beta, denoiser, x_T, np.arange(T, 0, -stride)[::-1].copy()) - exact).max() for stride in (8, 4, 2)]
-    assert errors[2] < 0.02 and 1.6 < errors[0] / errors[1] < 2.5 and 1.6 < errors[1] / errors[2] < 2.5, errors
+    assert errors[2] < 0.02 and 1.6 < errors[0] / errors[1] < 2.5 and 1.6 < errors[1] / errors[2] < 2.5, \
+        f"errors with strides of 8, 4, 2 are {[float(error) for error in errors]}: halving the stride does not halve them"
 
 
 @given(betas(lengths=(2, 3, 5, 8)), both_variances, st.data())
