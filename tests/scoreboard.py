@@ -8,6 +8,7 @@ verdict that NAME.known gives: `law: verdict: reason`.
 """
 import argparse
 import io
+import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -40,12 +41,14 @@ class Watch:
 
     @staticmethod
     def _told(error, item):
-        lines = str(error).splitlines()
-        where = [line.strip() for note in getattr(error, "__notes__", []) for line in note.splitlines()]
-        drawn = [line.split("#")[0].strip(" ,") for line in where if "=" in line and "ddpm=" not in line] or \
-            [line for line in where if line.startswith("Draw ")]
-        case = ", ".join(drawn) or ", ".join(f"{name} = {value}" for name, value in getattr(getattr(item, "callspec", None), "params", {}).items())
-        return f"{lines[0]}" + (f"  [{case}]" if case else "")
+        """The failure's first line, and what hypothesis found, or the parameters, that brought it about."""
+        notes = "\n".join(getattr(error, "__notes__", []))
+        drawn = re.search(r"^ *ddpm=[^\n]*\n(.*?)^\)", notes, re.MULTILINE | re.DOTALL)
+        found = re.sub(r"#[^\n]*|data=data\(\.\.\.\),", "", drawn[1]) if drawn else ""
+        found += "; ".join(re.findall(r"^Draw \d+: [^#\n]*", notes, re.MULTILINE))
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        found = found or ", ".join(f"{name}={value}" for name, value in parameters.items())
+        return f"{str(error).splitlines()[0]}" + (f" for {' '.join(found.split()).strip(' ,')}" if found else "")
 
 
 def known(name):
@@ -89,7 +92,7 @@ def main():
         print(f"\n**{name}**: {counts[0]} hold, {counts[1]} fail, {counts[2]} have nothing to ask.\n")
         for law, words in sorted(watch.words.items()):
             verdict, reason = verdicts[name].get(law, ("fails", "not explained in its .known file"))
-            print(f"* {law.removeprefix('test_').replace('_', ' ')} (**{verdict}**: {reason})  \n  `{words}`")
+            print(f"* {law.removeprefix('test_').replace('_', ' ')} (**{verdict}**: {reason})  \n  `{words[:400]}`")
 
 
 if __name__ == "__main__":

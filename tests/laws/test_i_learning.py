@@ -54,7 +54,7 @@ def test_times_are_uniform_and_one_for_each_item(ddpm):
     """Statistical: fixed seed, 6 standard errors.  t uniform on {1…T}, both ends in it, independent over the batch (Algorithm 1, line 3)."""
     rng, T, n = np.random.default_rng(0), 7, 70_000
     t = np.concatenate([ddpm.draw_times(rng, T, 700) for _ in range(100)])
-    assert t.shape == (n,) and t.min() == 1 and t.max() == T, f"t from {t.min()} to {t.max()}"
+    assert t.shape == (n,) and t.min() == 1 and t.max() == T, f"t from {t.min()} to {t.max()}, not from 1 to {T}"
     counts = np.bincount(t, minlength=T + 1)[1:]
     assert_close(counts, n / T, 6, np.sqrt(n * (1 / T) * (1 - 1 / T)), "counts of t")
     centred = (t - 4) / 2
