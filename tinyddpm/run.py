@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from autograd import value_and_grad
 
 from . import data, elbo, pixels, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 from .reverse import TO_EPS
+from .threads import denoise_in_halves, gradient_in_halves
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
              "grey_levels": schedule.grey_levels}
@@ -98,7 +100,9 @@ class Run(NamedTuple):
     @property
     def denoiser(self):
         """(x_t, t) → ε̂ with the averaged weights."""
-        return training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
+        one = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
+        threads = self.settings["kind"] == "images" and self.settings["variance"] != "learned"
+        return denoise_in_halves(one) if threads else one
 
     @property
     def decoder(self):
@@ -223,6 +227,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
         run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
+        differentiate=(lambda f: gradient_in_halves(value_and_grad(f))) if settings["kind"] == "images" else value_and_grad,
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     average, log = None, ["step,loss,gradient_norm,seconds\n"]
     try:

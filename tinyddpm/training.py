@@ -102,13 +102,15 @@ def warm_up_and_decay(rate, warm_up=100):
 
 
 def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=1e-3,
-          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times):
+          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times,
+          differentiate=value_and_grad):
     """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
 
     draw: (rng, n) → x_0, (n, …) float32; rng: numpy Generator, for data, times and noise alike.
     loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
     predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
     times: (rng, T, n) → n times; Algorithm 1's by default.
+    differentiate: a number's function → (value, gradient in its first argument); autograd's by default.
     rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
     steps: in all, counted from the state's own; state: where to go on from.
     progress: () → 0…1, where time and not `steps` ends the training.
@@ -121,11 +123,12 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     def objective(vector, x_0, t, eps):
         return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
 
+    objective = differentiate(objective)
     while state.step < steps:
         x_0 = draw(rng, batch)
         t = times(rng, schedule.T, batch)
         eps = standard_normal(rng, x_0)
-        value, gradient = value_and_grad(objective)(state.weights, x_0, t, eps)
+        value, gradient = objective(state.weights, x_0, t, eps)
         gradient, norm = clip_norm(gradient, largest_gradient)
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise FloatingPointError(f"the loss is {value} and its gradient's length {norm} at step {state.step + 1}: "

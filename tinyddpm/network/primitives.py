@@ -37,17 +37,18 @@ defvjp(affine,
 
 @primitive
 def silu(x):
-    """x·sigmoid(x), elementwise, with sigmoid(x) = ½(1 + tanh(x/2)): no exponential to overflow."""
+    """x·sigmoid(x), elementwise."""
     return x * sigmoid(x)
 
 
 @primitive
 def sigmoid(x):
-    """1/(1 + e^{−x}), elementwise."""
-    s = np.tanh(0.5 * x)
+    """1/(1 + e^{−x}), elementwise.  NumPy's float32 exp takes a bit more than half the time of its tanh."""
+    s = np.negative(x)
+    with np.errstate(over="ignore", under="ignore"):  # e^{−x} = ∞ is as good as any large number
+        np.exp(s, out=s)
     s += 1  # in place: at this size a fresh array costs more than the sum
-    s *= 0.5
-    return s
+    return np.divide(1, s, out=s)
 
 
 def _silu_vjp(ans, x):
