@@ -4,8 +4,11 @@ import itertools
 import numpy as np
 import pytest
 
-from tinyddpm import State, as_denoiser, cosine, log_snr_uniform, mlp, oracle, simple_loss, toy, train
-from tinyddpm.network.weights import pack
+from autograd import value_and_grad
+
+from tinyddpm import State, as_denoiser, cosine, log_snr_uniform, mlp, oracle, simple_loss, threads, toy, train
+from tinyddpm.network.weights import pack, unpack
+from tinyddpm.threads import denoise_in_halves, gradient_in_halves
 from tinyddpm.training import adam, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
 
 NETWORK = mlp(2, width=32, depth=1, embedding=16)
@@ -132,3 +135,23 @@ def test_a_divergence_is_said():
     broken = broken._replace(weights=np.full_like(broken.weights, np.nan))
     with pytest.raises(FloatingPointError, match="diverged"):
         next(train(NETWORK, cosine(20), draw, rng, 5, state=broken))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_halves_in_threads_are_the_whole(n):
+    """Value, gradient and ε̂, for even and odd batches and one item; and the state of BLAS is left as it was."""
+    rng = np.random.default_rng(0)
+    x, t, eps = rng.standard_normal((n, 2)), rng.integers(1, 21, n), rng.standard_normal((n, 2))
+    template = NETWORK.init(rng)
+    vector = pack(template).astype(float) + 0.1
+    both = value_and_grad(lambda v, *batch: simple_loss(cosine(20), denoiser(cosine(20), NETWORK, unpack(v, template)), *batch))
+    for whole, halves in zip(both(vector, x, t, eps), gradient_in_halves(both)(vector, x, t, eps)):
+        assert halves == pytest.approx(whole, rel=1e-9, abs=1e-12)
+    one = denoiser(cosine(20), NETWORK, pack(template) + np.float32(0.1))
+    for time in (t, 7):
+        assert denoise_in_halves(one)(x, time) == pytest.approx(one(x, time), rel=1e-5)
+
+
+def test_without_threadpoolctl_all_stays_in_one_thread(monkeypatch):
+    monkeypatch.setattr(threads, "_controller", lambda: None)
+    assert threads.in_halves(lambda x: x, np.arange(4))[0][1].tolist() == [0, 1, 2, 3]

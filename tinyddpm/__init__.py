@@ -19,12 +19,13 @@ Luo 2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11
     elbo       the bound, sorted into L_T, L_{t−1} and L_0, each a number; the losses
     oracle     data for which all of it has a closed form
     network    the function that guesses
+    pixels     for images: what Bayes' rule knows of a pixel, so that the network need not
     training   Algorithm 1
     toys, data what to learn; run, plot, __main__ the work around it
 """
 from . import elbo, forward, reverse
 from .gaussian import Gaussian
-from .schedule import Schedule, cosine, linear, log_snr_uniform
+from .schedule import Schedule, cosine, grey_levels, linear, log_snr_uniform
 from .forward import diffuse, marginal, posterior, transition
 from .reverse import ancestral_sampling, as_denoiser, ddim_sampling, ddim_step, last, predict
 from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,

@@ -231,9 +231,9 @@ def parser():
     command.add_argument("--rate", type=positive, help="peak learning rate")
     command.add_argument("--schedule", choices=list(runs.SCHEDULES))
     command.add_argument("--T", type=whole(1), help="diffusion steps")
-    command.add_argument("--predicts", choices=list(reverse.TO_EPS), help="what the network's output means")
+    command.add_argument("--predicts", choices=runs.PREDICTS, help="what the network's output means")
     command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps")
-    command.add_argument("--loss", choices=runs.LOSSES, help="hybrid learns the variance; v goes with --predicts v")
+    command.add_argument("--loss", choices=runs.LOSSES, help="hybrid learns the variance; v goes with --predicts v, bits with prior")
     command.add_argument("--width", type=whole(1), help="channels of the network")
     command.add_argument("--depth", type=whole(1), help="blocks of the network")
 

@@ -3,7 +3,8 @@
 The folder is all that sampling and the ledger need:
 
     settings.json     what was trained, on what, how
-    checkpoint.npz    the schedule's β, the weights, their average (EMA), Adam's moments, the generator's state
+    checkpoint.npz    the schedule's β, the weights, their average (EMA), Adam's moments, the generator's state;
+                      for images the histograms of their grey levels
     held_out.npy      data that was never trained on, for the ledger
     log.csv           step, loss, length of the gradient, seconds
 """
@@ -14,20 +15,24 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from autograd import value_and_grad
 
-from . import data, elbo, schedule, toys, training
+from . import data, elbo, pixels, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 from .reverse import TO_EPS
+from .threads import denoise_in_halves, gradient_in_halves
 
-SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform}
-LOSSES = ("simple", "v", "vlb", "hybrid")
+SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
+             "grey_levels": schedule.grey_levels}
+PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
+LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
                    batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
-    "images": dict(schedule="cosine", T=1000, predicts="v", variance="beta", loss="v", steps=4000,
+    "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="beta_tilde", loss="bits", steps=4000,
                    batch=32, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 
@@ -85,11 +90,19 @@ class Run(NamedTuple):
     network: Network
     state: training.State
     held_out: Any
+    table: Any = None  # `pixels.Table`, where the network predicts the prior of pixels
+
+    @property
+    def predicts(self):
+        """What the network's output means.  From the prior of each pixel it has made x̂_0 already."""
+        return "x_0" if self.settings["predicts"] == "prior" else self.settings["predicts"]
 
     @property
     def denoiser(self):
         """(x_t, t) → ε̂ with the averaged weights."""
-        return training.denoiser(self.schedule, self.network, self.state.ema, self.settings["predicts"])
+        one = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
+        threads = self.settings["kind"] == "images" and self.settings["variance"] != "learned"
+        return denoise_in_halves(one) if threads else one
 
     @property
     def decoder(self):
@@ -131,21 +144,26 @@ def start(dataset, seed=0, **choices):
     `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
-    if "loss" not in chosen and "predicts" in chosen:  # the v-loss fits a network that predicts v, and no other
-        chosen["loss"] = "v" if chosen["predicts"] == "v" else "simple"
+    if "loss" not in chosen and "predicts" in chosen:  # two losses fit one kind of network, and no other
+        chosen["loss"] = {"v": "v", "prior": "bits"}.get(chosen["predicts"], "simple")
+    if "predicts" not in chosen and chosen.get("loss", "bits") != "bits":
+        chosen["predicts"] = "v" if (dataset.kind, chosen["loss"]) == ("images", "v") else "eps"
     settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
                 "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed, "minutes": None,
                 **DEFAULTS[dataset.kind], **chosen}
     check_settings(settings)
-    network = make_network(settings)
     rng = np.random.default_rng(seed)
-    noise = SCHEDULES[settings["schedule"]](settings["T"])
-    return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out), rng
+    noise, table = SCHEDULES[settings["schedule"]](settings["T"]), None
+    if settings["predicts"] == "prior":
+        enough = max(100, 2 ** 22 // dataset.held_out[0].size)
+        table = pixels.Table(pixels.fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
+    network = make_network(settings, noise, table)
+    return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out, table), rng
 
 
 def check_settings(settings):
     """ValueError, naming what is wrong, unless the settings describe a run."""
-    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": TO_EPS, "variance": VARIANCES, "loss": LOSSES, "format": (1,)}
+    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES, "format": (1,)}
     for name, choices in allowed.items():
         if settings[name] not in choices:
             raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(map(str, choices))}")
@@ -168,14 +186,22 @@ def check_settings(settings):
                          f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
     if settings["loss"] == "v" and settings["predicts"] != "v":
         raise ValueError(f"loss = 'v' with predicts = {settings['predicts']!r}: the v-loss is for a network that predicts v")
+    prior = settings["predicts"] == "prior"
+    if prior and settings["kind"] != "images" or settings["loss"] == "bits" and not prior or prior and settings["variance"] == "learned":
+        raise ValueError(f"predicts = {settings['predicts']!r} with loss = {settings['loss']!r} and variance = "
+                         f"{settings['variance']!r}: the prior is that of an image's pixels, the bits loss is for it alone, "
+                         f"and it learns no variance")
 
 
-def make_network(settings):
+def make_network(settings, noise, table=None):
     """The network that the settings describe: an MLP for points, a convolutional one for images."""
     shape, options = settings["shape"], {**settings["network"], "learned_variance": settings["variance"] == "learned"}
     if settings["kind"] == "points":
         return mlp(shape[0], **options)
-    return conv_denoiser(shape[2] if len(shape) == 3 else 1, **options)
+    channels = shape[2] if len(shape) == 3 else 1
+    if settings["predicts"] == "prior":
+        return pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options))
+    return conv_denoiser(channels, **options)
 
 
 def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
@@ -188,6 +214,10 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
     losses = {"simple": elbo.simple_loss, "v": elbo.v_loss,
               "vlb": lambda *args: elbo.vlb_loss(*args, settings["variance"], run.decoder),
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
+    times = training.draw_times
+    if settings["loss"] == "bits":
+        left = pixels.unexplained(run.schedule, run.table)
+        losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
     began = saved = time.monotonic()
 
     def elapsed():
@@ -195,8 +225,9 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
 
     steps = training.train(
         run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
-        settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], settings["predicts"],
-        settings["rate"], ema_decay=settings["ema_decay"], state=run.state,
+        settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], run.predicts,
+        settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
+        differentiate=(lambda f: gradient_in_halves(value_and_grad(f))) if settings["kind"] == "images" else value_and_grad,
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     average, log = None, ["step,loss,gradient_norm,seconds\n"]
     try:
@@ -225,8 +256,9 @@ def save(folder, run, rng, log=()):
     folder.mkdir(parents=True, exist_ok=True)
     replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
     replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    histograms = {} if run.table is None else run.table.histograms._asdict()
     replace(folder / "checkpoint.npz", lambda file: np.savez(
-        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(rng.bit_generator.state)), **run.state._asdict()))
+        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(rng.bit_generator.state)), **run.state._asdict(), **histograms))
     with open(folder / "log.csv", "w" if log and log[0].startswith("step") else "a") as file:
         file.writelines(log)
 
@@ -247,9 +279,12 @@ def load(folder):
     try:
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
         check_settings(settings)
-        network = make_network(settings)
         with np.load(folder / "checkpoint.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        noise, table = schedule.Schedule(arrays["beta"]), None
+        if settings["predicts"] == "prior":
+            table = pixels.Table((arrays["share"], arrays["levels"]), noise)
+        network = make_network(settings, noise, table)
         state = training.State(int(arrays["step"]), *(arrays[name] for name in training.State._fields[1:]))
         for name, vector in state._asdict().items():
             if name != "step" and not (vector.dtype == np.float32 and np.isfinite(vector).all()):
@@ -258,7 +293,7 @@ def load(folder):
                 training.unpack(vector, network.init(np.random.default_rng(0)))
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out, noise = np.load(folder / "held_out.npy", allow_pickle=False), schedule.Schedule(arrays["beta"])
+        held_out = np.load(folder / "held_out.npy", allow_pickle=False)
         if list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all():
             raise ValueError(f"held_out.npy of shape {held_out.shape} does not go with shape = {settings['shape']}")
         if noise.T != settings["T"]:
@@ -266,4 +301,4 @@ def load(folder):
     except Exception as error:  # whoever wrote these files, the user gets one sentence
         reason = " ".join(str(error).split()) or "nothing more is known"
         raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: {type(error).__name__}: {reason}") from None
-    return Run(settings, noise, network, state, held_out), rng
+    return Run(settings, noise, network, state, held_out, table), rng

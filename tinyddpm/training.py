@@ -53,6 +53,20 @@ def draw_times(rng, T, n):
     return rng.integers(1, T, size=n, endpoint=True)
 
 
+def draw_times_by(share):
+    """A `times` for `train`: t as often as share[t] says, one from each of n slices of equal share, in random order.
+
+    Each t alone is distributed as the share; the batch as a whole covers it evenly, and its loss is less noisy.
+    share: (T + 1,), adding to one, entry 0 zero.
+    """
+    edges = np.cumsum(share)
+
+    def times(rng, T, n):
+        t = np.searchsorted(edges, edges[-1] * (np.arange(n) + rng.random(n)) / n, side="right")
+        return rng.permutation(np.clip(t, 1, T))
+    return times
+
+
 def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
     """One step of Adam (Kingma & Ba 2015, Algorithm 1): new weights, moments and step count."""
     step = state.step + 1
@@ -88,12 +102,15 @@ def warm_up_and_decay(rate, warm_up=100):
 
 
 def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=1e-3,
-          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None):
+          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times,
+          differentiate=value_and_grad):
     """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
 
     draw: (rng, n) → x_0, (n, …) float32; rng: numpy Generator, for data, times and noise alike.
     loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
     predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
+    times: (rng, T, n) → n times; Algorithm 1's by default.
+    differentiate: a number's function → (value, gradient in its first argument); autograd's by default.
     rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
     steps: in all, counted from the state's own; state: where to go on from.
     progress: () → 0…1, where time and not `steps` ends the training.
@@ -106,11 +123,12 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     def objective(vector, x_0, t, eps):
         return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
 
+    objective = differentiate(objective)
     while state.step < steps:
         x_0 = draw(rng, batch)
-        t = draw_times(rng, schedule.T, batch)
+        t = times(rng, schedule.T, batch)
         eps = standard_normal(rng, x_0)
-        value, gradient = value_and_grad(objective)(state.weights, x_0, t, eps)
+        value, gradient = objective(state.weights, x_0, t, eps)
         gradient, norm = clip_norm(gradient, largest_gradient)
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise FloatingPointError(f"the loss is {value} and its gradient's length {norm} at step {state.step + 1}: "

@@ -46,7 +46,7 @@ def residual_block(block, h, time):
     return h + conv_layer(block["out"], silu(normalise(inner)))
 
 
-def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embedding=64, learned_variance=False):
+def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embedding=64, learned_variance=False, outputs=None):
     """A U-Net-shaped denoiser for images (B, H, W, channels), or (B, H, W) where channels is 1.
 
     `outer_blocks` residual blocks of `width` channels at half resolution on the way down and again on the
@@ -55,7 +55,7 @@ def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embeddin
     learned_variance: the output is the pair (ε̂, v), v starting at ½.
     """
     time_width = 4 * width
-    outputs = channels * (2 if learned_variance else 1)
+    outputs = outputs or channels * (2 if learned_variance else 1)
 
     def init(rng):
         return {"time": [dense_init(rng, embedding, time_width), dense_init(rng, time_width, time_width)],
@@ -87,11 +87,12 @@ def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embeddin
         h = h + depth_to_space(dense(weights["unfold"], inner))
         for block in weights["up"]:
             h = residual_block(block, h, time)
-        out = depth_to_space(conv_layer(weights["last"], silu(normalise(h))))[:, :H, :W]
-        out = back(out)
+        out = back(depth_to_space(conv_layer(weights["last"], silu(normalise(h)))))
+        if H % 4 or W % 4:  # autograd goes through an index slowly, entry by entry
+            out = out[:, :H, :W]
         parts = (out[..., :channels], out[..., channels:] + 0.5) if learned_variance else (out,)
         if flat:
-            parts = tuple(part[..., 0] for part in parts)
+            parts = tuple(np.reshape(part, part.shape[:3]) for part in parts)
         return parts if learned_variance else parts[0]
 
     return Network(init, apply)

@@ -37,21 +37,24 @@ defvjp(affine,
 
 @primitive
 def silu(x):
-    """x·sigmoid(x), elementwise, with sigmoid(x) = ½(1 + tanh(x/2)): no exponential to overflow."""
-    return x * _sigmoid(x)
+    """x·sigmoid(x), elementwise."""
+    return x * sigmoid(x)
 
 
-def _sigmoid(x):
-    s = np.tanh(0.5 * x)
+@primitive
+def sigmoid(x):
+    """1/(1 + e^{−x}), elementwise.  NumPy's float32 exp takes a bit more than half the time of its tanh."""
+    s = np.negative(x)
+    with np.errstate(over="ignore", under="ignore"):  # e^{−x} = ∞ is as good as any large number
+        np.exp(s, out=s)
     s += 1  # in place: at this size a fresh array costs more than the sum
-    s *= 0.5
-    return s
+    return np.divide(1, s, out=s)
 
 
 def _silu_vjp(ans, x):
     def vjp(g):
         # d/dx x·s(x) = s + x·s·(1 − s) = s + y·(1 − s), with y = x·s the answer.
-        s = _sigmoid(x)
+        s = sigmoid(x)
         slope = 1 - s
         slope *= ans
         slope += s
@@ -61,6 +64,7 @@ def _silu_vjp(ans, x):
 
 
 defvjp(silu, _silu_vjp)
+defvjp(sigmoid, lambda ans, x: lambda g: g * ans * (1 - ans))
 
 
 CHUNK_BYTES = 2 ** 21  # of gathered rows at a time: about what the caches hold while they are multiplied

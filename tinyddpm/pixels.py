@@ -1,0 +1,188 @@
+"""Pixels: what is known of one grey pixel is computed, and the network learns only what the others say of it.
+
+A pixel is one of 256 levels z_k, and a histogram says how often it is which, π_k.  Seen through noise, as
+y = x_t/√ᾱ_t = z + N(0, 1/SNR_t), Bayes' rule is a sum over 256 levels:
+    p(z_k | y) ∝ π_k·exp(−½·SNR_t·(y − z_k)²),        D(y) = Σ_k z_k·p(z_k | y).
+D is the best guess that looks at no other pixel.  As a denoiser it needs no training, and its −ELBO is the
+histogram's entropy (on a fine grid: the entropy is ½∫ error·dSNR; Guo, Shamai & Verdú 2005).
+
+The network is asked for the rest: for the pixel's prior as its neighbours know it, in three numbers.  A mean m and
+a precision τ, as if the neighbours were one more noisy sight of the pixel; and c for the level that is by far the most
+frequent (the black around a digit), which no Gaussian can single out:
+    p(z_k | all) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·(e^c if z_k is that level, otherwise exp(−½·τ·(m − z_k)²)).
+Its mean is x̂_0.  Two Gaussians multiply to one of precision SNR + τ about the weighted mean, so one table over y
+and log SNR, made once, answers for whatever the network says; and it need not learn to copy what x_t shows.
+
+Images differ in their histograms: one scan is white at 252, the next at 254.  So there are a few kinds, found by EM,
+and Bayes' rule over all pixels says which an image is likely to be.
+"""
+from typing import Any, NamedTuple
+
+import autograd.numpy as np
+import numpy
+from autograd.tracer import getval
+
+from .elbo import simple_weights
+from .forward import diffuse
+from .network.layers import Network, in_dtype_of
+from .network.primitives import sigmoid
+from .schedule import like
+
+LEVELS = numpy.arange(256) / 127.5 - 1
+
+
+class Histograms(NamedTuple):
+    """A mixture of histograms.  share: (K,), of the images that are of each kind; levels: (K, 256), its π_k."""
+
+    share: Any
+    levels: Any
+
+
+def fit_histograms(images, kinds=6, rounds=60):
+    """`Histograms` of images, uint8 (N, …), as if an image were independent draws from one of `kinds` histograms.
+
+    EM: each image is shared out by its likelihoods, each histogram made anew from its shares.  What a kind has
+    not seen it takes from all images, and what they have not from the uniform, so no level is impossible.
+    """
+    counts = numpy.stack([numpy.bincount(image.ravel(), minlength=256) for image in images]).astype(float)
+    pooled = counts.sum(0) + 0.5
+    responsible = numpy.random.RandomState(0).dirichlet(numpy.full(kinds, 0.3), len(images))
+    for _ in range(rounds):
+        levels = responsible.T @ counts + 50 * pooled / pooled.sum()
+        levels /= levels.sum(1, keepdims=True)
+        share = responsible.mean(0) + 1e-9
+        responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T)
+    return Histograms(share / share.sum(), levels)
+
+
+def _softmax(logits):
+    weights = numpy.exp(logits - logits.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+class Table:
+    """Sums over the levels, tabled on a grid of log SNR (rows) and y (columns), for every kind of image.
+
+    values      two, (R, C, K): D and log Σ_k π_k·exp(−½·SNR·(y − z_k)²), both without the most frequent level
+    log_snr     (R,); error (R,): E(z − D)² with that level and the kind known, by the trapezoid rule over y
+    top         the most frequent level; log_top (K,): the logarithm of its π
+
+    histograms: `Histograms`; schedule: whose range of log SNR is to be covered.
+    ValueError: histograms that are none.
+    """
+
+    step, columns = 0.1, 2048
+
+    def __init__(self, histograms, schedule):
+        self.histograms = share, levels = Histograms(*histograms)
+        if not (levels.shape == (len(share), 256) and all(((p > 0) & (p < 1)).all() and abs(p.sum(-1) - 1).max() < 1e-6
+                                                          for p in (levels, share if len(share) > 1 else levels))):
+            raise ValueError(f"share {share.shape} and levels {levels.shape} are no (K,) and (K, 256) shares of one each")
+        top = int(numpy.argmax(share @ levels))
+        self.kinds, self.top = len(share), LEVELS[top]
+        self.log_share, self.log_top = numpy.log(share), numpy.log(levels[:, top])
+        others = numpy.where(numpy.arange(256) == top, 0, levels)
+        self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 6 * self.step, self.step)
+        self.values = numpy.empty((2, len(self.log_snr), self.columns, self.kinds), numpy.float32)
+        self.error = numpy.empty(len(self.log_snr))
+        for row, log_snr in enumerate(self.log_snr):
+            y, snr = numpy.linspace(-1, 1, self.columns) * _reach(log_snr), numpy.exp(log_snr)
+            near = numpy.exp(-0.5 * snr * (y[:, None] - LEVELS) ** 2)  # some level is near: no column underflows
+            total = near @ others.T
+            self.values[:, row] = near @ (LEVELS * others).T / total, numpy.log(total)
+            total, mean, square = (near @ (LEVELS ** power * levels).T for power in (0, 1, 2))
+            density = numpy.sqrt(snr / (2 * numpy.pi)) * (y[1] - y[0])
+            self.error[row] = density * (share * (square - mean ** 2 / total)).sum()
+
+    def __call__(self, y, log_snr):
+        """(D, log Σ), (…, K) each, between the entries; beyond the table as at its edge.  y, log_snr: (…)."""
+        row = np.clip((log_snr - float(self.log_snr[0])) / self.step, 0, len(self.log_snr) - 1.001)
+        column = np.clip((y / _reach(log_snr) + 1) * (0.5 * (self.columns - 1)), 0, self.columns - 1.001)
+        return _interpolate(self.values, row, column)
+
+
+def _reach(log_snr):
+    """The largest |y| in the table: four standard deviations beyond the last level."""
+    return 1 + 4 * np.exp(-0.5 * log_snr)
+
+
+def _interpolate(tables, row, column):
+    """Of each table, linearly in both directions between the four entries about (row, column).  tables: (R, C, n) each."""
+    i, j = numpy.floor(getval(row)), numpy.floor(getval(column))
+    width = tables[0].shape[1]
+    at, row, column = i.astype(int) * width + j.astype(int), np.expand_dims(row - i, -1), np.expand_dims(column - j, -1)
+
+    def between(table):
+        a, b, c, d = (table.reshape(-1, table.shape[-1])[at + corner] for corner in (0, 1, width, width + 1))
+        upper, lower = a + column * (b - a), c + column * (d - c)
+        return upper + row * (lower - upper)
+    return [between(table) for table in tables]
+
+
+def pixels_alone(table, y, log_snr):
+    """(p(kind | y) (B, K), D in the shape of y): what is known without a network.  y, log_snr: (B, …)."""
+    kinds, log_top, top = (numpy.asarray(a, y.dtype) for a in (table.log_share, table.log_top, table.top))
+    others, evidence = table(y, log_snr)
+    at_top = log_top - 0.5 * (numpy.exp(log_snr) * (y - top) ** 2)[..., None]
+    total = numpy.logaddexp(at_top, evidence)
+    kinds = _softmax(kinds + total.reshape(len(y), -1, table.kinds).sum(1))
+    return kinds, (_beside(kinds, y) * (others + numpy.exp(at_top - total) * (top - others))).sum(-1)
+
+
+def _beside(kinds, y):
+    """(B, K) → (B, 1…, K), to stand beside the pixels (B, …)."""
+    return kinds.reshape(len(kinds), *[1] * (y.ndim - 1), -1)
+
+
+def pixel_network(schedule, table, inner):
+    """A `Network` that guesses x_0 of 256-level images, (B, H, W) or (B, H, W, C), by way of each pixel's prior.
+
+    inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
+    pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is all but D.
+    """
+    def apply(weights, x_t, t):
+        x, back = in_dtype_of(weights["first"]["w"], x_t)
+        at = schedule.at(t, x)
+        log_snr, signal, log_top, top = like(x, at.log_snr, numpy.sqrt(at.alpha_bar), table.log_top, table.top)
+        y, log_snr = x / signal, numpy.broadcast_to(log_snr, x.shape)
+        kinds, alone = pixels_alone(table, y, log_snr)
+
+        sights = [x[..., None], alone[..., None]] if x.ndim == 3 else [x, alone]
+        says = inner.apply(weights, numpy.concatenate(sights, -1), t)
+        m, log_tau, c = (np.reshape(part, x.shape) for part in np.split(says, 3, -1))
+        snr, tau = numpy.exp(log_snr), np.exp(2 * log_tau - 4)
+        both = snr + tau
+        others, evidence = table((snr * y + tau * m) / both, np.log(both))
+        # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
+        apart = 0.5 * snr * tau / both * (y - m) ** 2
+        log_odds = np.expand_dims(4 * c - 0.5 * snr * (y - top) ** 2 + apart, -1) + log_top - evidence
+        return back(np.sum(_beside(kinds, y) * (others + sigmoid(log_odds) * (top - others)), -1))
+
+    return Network(inner.init, apply)
+
+
+def unexplained(schedule, table):
+    """SNR_t·E(z − D)², (T + 1,): the error that D leaves at t, next to that of the noise; entry 0 is unused.
+
+    Where D knows all but everything, a hundredth of the largest: others divide by it.
+    """
+    error = numpy.interp(schedule.log_snr[:0:-1], table.log_snr, table.error)[::-1]
+    left = schedule.snr[1:] * error
+    return numpy.append(0.0, numpy.maximum(left, 0.01 * left.max()))
+
+
+def bits_loss(left):
+    """The loss E[‖ε − ε_θ‖²/left_t]: one for D alone, at every t.  left: from `unexplained`.
+
+    With t drawn as often as `bit_share` says, its gradient is that of −ELBO, and no t is worth more noise than another.
+    """
+    def loss(schedule, denoiser, x_0, t, eps):
+        eps_hat = denoiser(diffuse(schedule, x_0, t, eps), t)
+        return np.mean((eps - eps_hat) ** 2 / like(x_0, left[t].reshape((-1,) + (1,) * (x_0.ndim - 1))))
+    return loss
+
+
+def bit_share(schedule, left, uniform=0.1):
+    """How often to train at each t, (T + 1,) adding to one: in proportion to the bits D leaves, a tenth evenly."""
+    bits = simple_weights(schedule, "beta_tilde") * left
+    return numpy.append(0.0, (1 - uniform) * bits[1:] / bits[1:].sum() + uniform / schedule.T)

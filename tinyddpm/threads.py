@@ -1,0 +1,45 @@
+"""Two threads: the two halves of a batch at the same time.
+
+NumPy lets go of Python's lock while it computes, so two cores can share all of the work.  BLAS's own threads share
+nothing but its products, about half of it, and where another process has a core they wait for each other: so
+they are kept to one meanwhile, which takes threadpoolctl.  Without it, or with one item, all stays in one thread.
+"""
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+POOL = ThreadPoolExecutor(2)
+
+
+@cache
+def _controller():
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+def in_halves(f, *batch):
+    """[(share of the batch, f of that part), …]: of two halves, or of the whole.  batch: (B, …) each, or one number."""
+    n, controller = len(batch[0]), _controller()
+    if n < 2 or controller is None:
+        return [(1.0, f(*batch))]
+    parts = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
+    with controller.limit(limits=1, user_api="blas"):
+        first, second = [POOL.submit(f, *part) for part in parts]
+        return [(n // 2 / n, first.result()), (1 - n // 2 / n, second.result())]
+
+
+def gradient_in_halves(value_and_gradient):
+    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch."""
+    def both(weights, *batch):
+        answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch)
+        return tuple(sum(share * answer[i] for share, answer in answers) for i in (0, 1))
+    return both
+
+
+def denoise_in_halves(denoiser):
+    """The same denoiser, (x_t, t) → ε̂."""
+    return lambda x_t, t: np.concatenate([eps for _, eps in in_halves(denoiser, x_t, t)])
