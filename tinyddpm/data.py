@@ -1,12 +1,16 @@
 """Data: handwritten digits, and files of your own.
 
 Images are uint8 grey levels on disk and x_0 in [−1, 1] in the chain; points are what they are.
+A file may be damaged, or made by somebody who means no good: nothing in it is ever run, memory is asked for only after
+its size is known, and whatever is wrong with it becomes one sentence.
 """
+import array
 import gzip
 import hashlib
 import io
+import math
+import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,15 +116,13 @@ def read_idx(path):
     The format is a big-endian magic number (2051 images, 2049 labels), the sizes of the axes, the bytes.
     ValueError: any other file, and one whose bytes are more or fewer than its header says.
     """
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            most = file.seek(0, io.SEEK_END) * (1032 if packed else 1)  # deflate packs 1032 bytes into one at best
-            file.seek(0)
-            return _parse_idx(gzip.GzipFile(fileobj=file) if packed else file, most)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path} cannot be read as an idx file of images or labels: {reason}") from None
+    def read(file):
+        packed = file.read(2) == b"\x1f\x8b"
+        most = file.seek(0, io.SEEK_END) * (1032 if packed else 1)  # deflate packs 1032 bytes into one at best
+        file.seek(0)
+        return _parse_idx(gzip.GzipFile(fileobj=file) if packed else file, min(most, LARGEST))
+
+    return read_file(path, read, "an idx file of images or labels")
 
 
 def _parse_idx(stream, most):
@@ -131,13 +133,67 @@ def _parse_idx(stream, most):
     if len(header) < 4 * axes:
         raise ValueError("it ends within its header")
     shape = tuple(map(int, np.frombuffer(header, ">u4")))
-    size = int(np.prod(shape, dtype=object))  # Python's integers: a foreign header may overflow 64 bits
-    if not 0 < size <= min(most, 2 ** 30):  # checked before the memory is asked for
+    size = math.prod(shape)
+    if not 0 < size <= most:
         raise ValueError(f"its header says {shape}, and that is {'nothing' if not size else 'more than it can hold'}")
     content = stream.read(size + 1)
     if len(content) != size:
         raise ValueError(f"its header says {size} bytes and {'fewer' if len(content) < size else 'more'} follow")
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+LARGEST = 400_000_000  # bytes of one file or one array; with the copies that training makes it stays below 1 GB
+
+
+def read_file(path, read, kind):
+    """read(file) of an opened file, or ValueError with one sentence: foreign bytes can make NumPy and zipfile raise anything."""
+    try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError("it is not a file with an end")  # a folder, or a pipe that would be waited for
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's own thoughts on old headers
+            if file.seek(0, io.SEEK_END) > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST} bytes")
+            file.seek(0)
+            return read(file)
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} cannot be read as {kind}: {one_line(error)}") from None
+
+
+def one_line(error):
+    """What an exception has to say, on one line of printable characters and not too many of them."""
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split()).split(". ")[0]
+    return "".join(c if c.isprintable() else "?" for c in text[:300]).rstrip(".")
+
+
+def read_npy(file, size=None):
+    """The array in an open .npy file.  size: of the file, where seeking its end would unpack it."""
+    if np.lib.format.read_magic(file) != (1, 0):  # later versions are for headers of more than 65535 bytes
+        raise ValueError("it is not of version 1.0 of the format")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    begin = file.tell()
+    size = (file.seek(0, io.SEEK_END) if size is None else size) - begin
+    if dtype.hasobject:
+        raise ValueError("Object arrays would have to be unpickled, which could run anything")
+    if dtype.kind not in "biufcU" or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size or size > LARGEST:
+        raise ValueError(f"its header says {dtype.kind}{dtype.itemsize} of shape {shape}, and {size} bytes follow")
+    file.seek(begin)
+    content = np.empty(size, np.uint8)
+    if file.readinto(content) != size:
+        raise ValueError("it ends before its array does")
+    return content.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def read_npz(file, choose):
+    """{name: array} of those arrays in an open .npz file that choose(names) names."""
+    entries = sum(block.count(b"PK\1\2") for block in iter(lambda: file.read(2 ** 20), b""))
+    if entries > 1000:  # zipfile would make an object of a kilobyte for each
+        raise ValueError(f"it holds {entries} arrays")
+    with zipfile.ZipFile(file) as archive:
+        chosen = [archive.getinfo(name + ".npy") for name in choose([name.removesuffix(".npy") for name in archive.namelist()])]
+        if sum(info.file_size for info in chosen) > LARGEST or {info.compress_type for info in chosen} - {0, zipfile.ZIP_DEFLATED}:
+            raise ValueError(f"it unpacks to more than {LARGEST} bytes, or is packed as NumPy packs nothing")
+        return {info.filename.removesuffix(".npy"): read_npy(archive.open(info), info.file_size) for info in chosen}
 
 
 # Files of your own.
@@ -151,15 +207,10 @@ def load(path):
     ValueError: a file that is none of this, or has a NaN or an infinity.
     """
     path = Path(path)
-    read = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}.get(path.suffix.lower())
+    read = {".npy": read_npy, ".npz": _the_one_array, ".csv": read_csv}.get(path.suffix.lower())
     if read is None:
         raise ValueError(f"data file {str(path)!r} ends in {path.suffix!r}: it must be .npy, .npz or .csv")
-    try:
-        with open(path, "rb") as file:
-            data = read(file)
-    except Exception as error:  # a foreign file can make NumPy and zipfile raise anything; the user gets one sentence
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise ValueError(f"data file {str(path)!r} cannot be read as {path.suffix}: {reason}") from None
+    data = read_file(path, read, path.suffix)
     is_points = data.ndim == 2 and data.dtype.kind in "fiu"
     is_images = data.ndim in (3, 4) and data.dtype == np.uint8
     if not (is_points or is_images) or len(data) < 2 or not data.size:
@@ -167,7 +218,9 @@ def load(path):
                          f"(N, D) numbers, or images, (N, H, W) or (N, H, W, C) uint8, with N >= 2")
     if is_images:
         return data
-    data = data.astype(np.float64)
+    if 8 * data.size > LARGEST:
+        raise ValueError(f"data file {str(path)!r} holds {data.size} numbers: as float64 they are more than {LARGEST} bytes")
+    data = data.astype(np.float64, copy=False)
     astray = np.flatnonzero(~np.isfinite(data).all(1))
     if astray.size:
         raise ValueError(f"data file {str(path)!r} has a NaN or an infinity in row {astray[0]}, counted from 0: "
@@ -175,34 +228,33 @@ def load(path):
     return data
 
 
-def _read_npy(file):
-    return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _read_npz(file):
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        chosen = names if len(names) == 1 else [name for name in names if name in ("data.npy", "images.npy", "x.npy")]
+def _the_one_array(file):
+    def choose(names):
+        chosen = names if len(names) == 1 else [name for name in names if name in ("data", "images", "x")]
         if len(chosen) != 1:
             raise ValueError(f"it holds {', '.join(names) or 'nothing'}, not one array or one named data, images or x")
-        return _read_npy(archive.open(chosen[0]))
+        return chosen
+    return read_npz(file, choose).popitem()[1]
 
 
-def _read_csv(file):
-    rows = []
-    for number, line in enumerate(file.read().decode("utf-8-sig").splitlines(), 1):
+def read_csv(file):
+    """The numbers of an open .csv file, (N, D); empty lines do not count, nor does a first line of names."""
+    text, longest = io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20
+    numbers, columns = array.array("d"), None
+    for i, line in enumerate(iter(lambda: text.readline(longest), ""), 1):
         cells = line.split(",")
-        numbers = list(map(_number, cells))
-        if not line.strip() or number == 1 and set(numbers) == {None}:  # an empty line, or the line of names
+        row = list(map(_number, cells))
+        if not line.strip() or i == 1 and set(row) == {None}:
             continue
-        if None in numbers:
-            raise ValueError(f"line {number} has {cells[numbers.index(None)].strip()[:40]!r} where a number is expected")
-        if rows and len(numbers) != len(rows[0]):
-            raise ValueError(f"line {number} has {len(numbers)} numbers and the lines before it have {len(rows[0])}")
-        rows.append(numbers)
-    if not rows:
-        raise ValueError("there is no line of numbers in it")
-    return np.array(rows)
+        if len(line) == longest or len(numbers) > LARGEST / 8:
+            raise ValueError(f"line {i} goes beyond {longest} characters, or beyond {LARGEST} bytes of numbers")
+        if None in row:
+            raise ValueError(f"line {i} has {cells[row.index(None)].strip()[:40]!r} where a number is expected")
+        if columns not in (None, len(row)):
+            raise ValueError(f"line {i} has {len(row)} numbers and the lines before it have {columns}")
+        numbers.extend(row)
+        columns = len(row)
+    return np.array(numbers).reshape(-1, columns or 1)
 
 
 def _number(text):
