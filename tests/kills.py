@@ -17,8 +17,7 @@ SETTINGS = ["--data", "moons", "--steps", "60", "--batch", "8", "--width", "8", 
 
 
 def train(*arguments):
-    """A process that trains and writes a checkpoint after nearly every step: the moment of the kill is often one of writing."""
-    return subprocess.Popen([sys.executable, "-m", "tinyddpm", "train", *map(str, arguments), "--save-every", "0.001"],
+    return subprocess.Popen([sys.executable, "-m", "tinyddpm", "train", *map(str, arguments)],
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -38,12 +37,13 @@ def contents(folder):
 def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
     """Train in the folder, kill that `kills` times or until it comes to its end, finish it.
 
+    A checkpoint is written after every step, so that the moment of the kill is often one of writing.
     Returns the kills, those after the process had written a checkpoint, and those amid the writing of a file.
     """
     done = in_training = in_writing = 0
     for _ in range(kills):
         begun = (folder / "settings.json").exists()
-        process = train(*["--resume", folder] if begun else [*settings, "--out", folder])
+        process = train(*["--resume", folder] if begun else [*settings, "--out", folder], "--save-every", 1e-3)
         before = (folder / "checkpoint.npz").stat().st_mtime_ns if begun else 0
         try:
             process.wait(chance.uniform(0, patience))

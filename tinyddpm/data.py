@@ -5,12 +5,12 @@ A file may be damaged, or made by somebody who means no good: nothing in it is e
 its size is known, and whatever is wrong with it becomes one sentence.
 """
 import array
-import gzip
 import hashlib
 import io
 import math
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,11 +103,28 @@ def _download(name, sha256, mirrors):
     failures = []
     for mirror in mirrors:
         try:
-            return pooch.retrieve(mirror + name, "sha256:" + sha256, name, pooch.os_cache("tinyddpm"))
-        except (OSError, ValueError) as error:  # no connection, no such file; another SHA-256
-            reason = type(error).__name__ if isinstance(error, OSError) else "another SHA-256"
+            return pooch.retrieve(mirror + name, "sha256:" + sha256, name, pooch.os_cache("tinyddpm"), downloader=_fetch)
+        except (OSError, ValueError) as error:  # no connection, no such file, a full disk; another SHA-256
+            reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else "another SHA-256"
             failures.append(f"{mirror} ({reason})")
     raise OSError(f"{name} could not be had from {' or '.join(failures)}: put {_FOUR} in a folder by hand and pass it")
+
+
+SILENCE = 30  # seconds without a byte, after which the next mirror is asked
+
+
+def _fetch(url, path, _):
+    """pooch's downloader, for a mirror that may fall silent or never stop talking."""
+    from pooch import HTTPDownloader
+
+    class Bounded(io.FileIO):
+        def write(self, chunk):
+            if self.tell() > 2 ** 24:  # the largest of the four has 10 MB
+                raise OSError(None, "more bytes than the file has")
+            return super().write(chunk)
+
+    with Bounded(path, "w") as file:
+        HTTPDownloader(chunk_size=2 ** 16, timeout=SILENCE)(url, file, None)
 
 
 def read_idx(path):
@@ -118,25 +135,41 @@ def read_idx(path):
     """
     def read(file):
         packed = file.read(2) == b"\x1f\x8b"
-        most = file.seek(0, io.SEEK_END) * (1032 if packed else 1)  # deflate packs 1032 bytes into one at best
         file.seek(0)
-        return _parse_idx(gzip.GzipFile(fileobj=file) if packed else file, min(most, LARGEST))
+        return _parse_idx(_gunzip(file) if packed else file.read)
 
     return read_file(path, read, "an idx file of images or labels")
 
 
-def _parse_idx(stream, most):
-    axes = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}.get(stream.read(4))
+def _gunzip(file):
+    """read(n) of what a gzip file of one member holds: so long a header or tail as somebody may give it costs no time."""
+    unpacker = zlib.decompressobj(31)
+
+    def read(n):
+        content = bytearray()
+        while len(content) < n and not unpacker.eof:
+            piece = unpacker.unconsumed_tail or file.read(2 ** 16)
+            if not piece:
+                raise ValueError("it ends before its checksum")
+            content += unpacker.decompress(piece, n - len(content))
+        if unpacker.eof and (unpacker.unused_data or file.read(1)):
+            raise ValueError("something follows its checksum")
+        return content
+    return read
+
+
+def _parse_idx(read):
+    axes = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}.get(bytes(read(4)))
     if axes is None:
         raise ValueError("it does not begin with 2051 or 2049")
-    header = stream.read(4 * axes)
+    header = read(4 * axes)
     if len(header) < 4 * axes:
         raise ValueError("it ends within its header")
     shape = tuple(map(int, np.frombuffer(header, ">u4")))
     size = math.prod(shape)
-    if not 0 < size <= most:
-        raise ValueError(f"its header says {shape}, and that is {'nothing' if not size else 'more than it can hold'}")
-    content = stream.read(size + 1)
+    if not 0 < size <= LARGEST:
+        raise ValueError(f"its header says {shape}, and that is {'nothing' if not size else 'too much'}")
+    content = read(size + 1)
     if len(content) != size:
         raise ValueError(f"its header says {size} bytes and {'fewer' if len(content) < size else 'more'} follow")
     return np.frombuffer(content, np.uint8).reshape(shape)

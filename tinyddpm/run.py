@@ -179,6 +179,8 @@ def check_settings(settings):
             raise ValueError(f"{name} = {settings[name]}: a positive number")
     if not 0 <= settings["ema_decay"] <= 1:
         raise ValueError(f"ema_decay = {settings['ema_decay']}: a number from 0 to 1")
+    if {len(settings["shift"]), len(settings["scale"])} != {settings["shape"][0] if settings["kind"] == "points" else 1}:
+        raise ValueError("shift and scale have one number for each coordinate of a point, and one for images")
     if not (np.isfinite(settings["shift"]).all() and np.isfinite(settings["scale"]).all() and np.min(settings["scale"]) > 0):
         raise ValueError("shift and scale are lists of finite numbers, and the scale is positive")
     if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
