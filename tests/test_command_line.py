@@ -30,7 +30,8 @@ def test_the_main_job(tmp_path, capsys):
         assert line in printed
     assert f"{report['ledger']['total']['nats']:.4f}" in printed and f"{report['entropy_nats']:.4f}" in printed
     assert report["gap_to_optimum_nats"]["mean"] > 0 and report["exact_optimum_nats"] > report["entropy_nats"]
-    assert Image.open(tmp_path / "out" / "picture.png").size[0] > 1000
+    with Image.open(tmp_path / "out" / "picture.png") as image:
+        assert image.size[0] > 1000
 
 
 def test_the_main_job_on_a_toy_without_an_exact_denoiser(tmp_path, capsys):

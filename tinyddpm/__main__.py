@@ -52,8 +52,7 @@ def one_sentence_for_mistakes():
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        with np.errstate(all="ignore"):  # what is not finite is told by name, where it matters
-            yield
+        yield
     except KeyboardInterrupt:
         sys.exit("tinyddpm: interrupted; what a run folder holds is whole, and train --resume RUN goes on with it")
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:

@@ -84,7 +84,8 @@ def open_data(name, held_out=2000):
         if same.any():
             raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmax(same)}: "
                              f"nothing to learn there")
-        shift, scale = rows.mean(0), rows.std(0)
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+            shift, scale = rows.mean(0), rows.std(0)
         if not (np.isfinite(shift) & np.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to hold their variance")
     return DataSet(name, kind, lambda rng, n: rows[rng.integers(len(rows), size=n)], held[:held_out], shift, scale,
