@@ -147,6 +147,13 @@ def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):
     main(["elbo", str(tmp_path / "run"), "--n", "5"])
 
 
+def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    with np.load(folder / "checkpoint.npz") as arrays:
+        np.savez(folder / "checkpoint.npz", **{**arrays, "ema": arrays["ema"] * np.float32(1e20)})
+    assert "diverged" in refused(capsys, "sample", folder, "--n", "3") and "diverged" in refused(capsys, "elbo", folder, "--n", "3")
+
+
 @pytest.mark.parametrize("loss, kind", [("simple", "moons"), ("vlb", "moons"), ("hybrid", "circles"), ("v", "mnist")])
 def test_every_loss_tells_a_divergence(tmp_path, capsys, loss, kind):
     small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000"]

@@ -180,7 +180,7 @@ def sample(arguments):
         eta = arguments.eta or 0.0
         length = len(reverse.sampling_times(run.schedule, arguments.steps))
         chain = reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
-    with progress_bar(length, "sampling") as bar:
+    with progress_bar(length, "sampling") as bar, np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
         for step in chain:
             bar.update()
     if not np.isfinite(step.x).all():
@@ -199,7 +199,10 @@ def print_elbo(arguments):
         raise ValueError(f"--n {arguments.n} of {len(held_out)} items: a mean with a standard error takes 2 or more")
     if arguments.out is not None and (not arguments.out.endswith(".json") or arguments.out.endswith("settings.json")):
         raise ValueError(f"--out {arguments.out!r}: the numbers are written to a .json file, and not a run's settings.json")
-    ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
+    with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
+    if not np.isfinite(ledger.terms).all():
+        raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: its training has diverged")
     print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {run.settings['variance']}")
     print_ledger(ledger)
     if arguments.out:

@@ -12,7 +12,7 @@ import numpy as np
 from autograd import value_and_grad
 
 from .elbo import simple_loss
-from .gaussian import standard_normal
+from .gaussian import check, standard_normal
 from .network.weights import pack, unpack
 from .reverse import as_denoiser
 
@@ -103,6 +103,9 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     state = initial_state(network, rng) if state is None else state
     template = network.init(np.random.default_rng(0))
     usual = np.linalg.norm(pack(template))
+    check(callable(rate) or 0 < rate < np.inf, "rate", rate, "a positive number, or a function (step, progress)")
+    check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
+    check(largest_gradient > 0 and 0 <= ema_decay <= 1, "largest_gradient, ema_decay", (largest_gradient, ema_decay), "above 0, in 0..1")
     rate = rate if callable(rate) else warm_up_and_decay(rate)
 
     def objective(vector, x_0, t, eps):
