@@ -25,7 +25,8 @@ def main(minutes, out, seed=0, n=64, held_out=100, quick=False):
         minutes, n, held_out = 0.03, 4, 4
     run, rng = runs.start(dataset, seed, minutes=minutes, **choices)
     out.mkdir(parents=True, exist_ok=True)
-    run = train_with_bar(run, dataset, rng, out / "run")
+    with runs.locked(out / "run", new=not (out / "run" / "settings.json").exists()):
+        run = train_with_bar(run, dataset, rng, out / "run")
 
     # %% Sample: every step of Algorithm 2 is seen, and the film keeps 60 of them.
     x, path = rng.standard_normal((n, 28, 28), np.float32), []

@@ -22,5 +22,9 @@ def pytest_addoption(parser):
     parser.addoption("--strict-laws", action="store_true", help="a function that is missing fails its laws")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")  # no warning escapes in normal use
+
+
 def pytest_report_header(config):
     return f"on trial before the laws: {config.getoption('implementation')}"

@@ -1,4 +1,5 @@
 """Data: toys have the density they claim, digits are the shipped ones, and a bad file is told in one sentence."""
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -210,23 +211,39 @@ def test_folder_whose_labels_belong_to_other_images(tmp_path):
     one_sentence(error, "t10k-images")
 
 
+MISBEHAVIOURS = ["bad", "cut", "short", "long", "empty", "endless", "silent", "loop", "hung_up", "absent"]
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A loopback server: /good/ has the files, /bad/ has others of that name, /cut/ breaks off, the rest is 404."""
+    """A loopback server: /good/ has the files, and each of MISBEHAVIOURS is a mirror that does as it is called."""
     pooch = pytest.importorskip("pooch")
-    asked = []
+    asked, over = [], threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
             mirror, _, name = self.path[1:].partition("/")
-            content = FILES.get(name)
-            if mirror not in ("good", "bad", "cut") or content is None:
+            content = FILES[name]
+            sent = {"good": content, "bad": bytes(len(content)), "cut": content[:20], "short": content[:20],
+                    "long": content + bytes(9), "empty": b"", "endless": bytes(2 ** 16)}.get(mirror)
+            if mirror == "silent" and name == min(FILES):
+                over.wait(10)
+            if mirror == "hung_up":
+                return
+            if mirror == "loop":
+                self.send_response(302)
+                self.send_header("Location", self.path)
+                return self.end_headers()
+            if sent is None:
                 return self.send_error(404)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            if mirror != "endless":
+                self.send_header("Content-Length", str(len(content if mirror == "cut" else sent)))
             self.end_headers()
-            self.wfile.write({"good": content, "bad": bytes(len(content)), "cut": content[:20]}[mirror])
+            with contextlib.suppress(ConnectionError):
+                for _ in range(10 ** 6 if mirror == "endless" else 1):
+                    self.wfile.write(sent)
 
         def log_message(self, *args):
             pass
@@ -238,8 +255,10 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
     monkeypatch.setattr(data, "MNIST_SHA256", hashes)
+    monkeypatch.setattr(data, "SILENCE", 1)
     root = f"http://127.0.0.1:{httpd.server_port}"
     yield lambda *mirrors: [f"{root}/{mirror}/" for mirror in mirrors], asked, tmp_path / "cache"
+    over.set()
     httpd.shutdown()
     thread.join()
     httpd.server_close()
@@ -261,20 +280,34 @@ def test_damaged_cache_is_fetched_again(server):
     assert len(asked) == 5
 
 
-@pytest.mark.parametrize("first", ["bad", "cut", "absent"])
+@pytest.mark.parametrize("first", MISBEHAVIOURS)
 def test_second_mirror_helps_out(server, first):
-    at, asked, _ = server
+    at, asked, cache = server
     assert is_the_fake_mnist(data.mnist_full(mirrors=at(first, "good")))
-    assert len(asked) == 8
+    assert sum("/good/" in path for path in asked) == 4
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
 
 
 def test_no_mirror_works(server):
     at, _, cache = server
-    mirrors = at("bad", "cut", "absent") + ["http://127.0.0.1:1/"]
+    mirrors = at(*MISBEHAVIOURS) + ["http://127.0.0.1:1/"]
     with pytest.raises(OSError) as error:
         data.mnist_full(mirrors=mirrors)
-    one_sentence(error, *mirrors, *FILES, "SHA-256", "folder")
+    one_sentence(error, *mirrors, *FILES, "SHA-256", "more bytes", "folder")
     assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_several_download_at_once(server, monkeypatch):
+    at, _, cache = server
+    monkeypatch.setattr(data, "SILENCE", 30)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(data.mnist_full(mirrors=at("good")))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8 and all(map(is_the_fake_mnist, results))
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
 
 
 def test_download_without_pooch(monkeypatch):
@@ -333,11 +366,11 @@ def with_row_1(value):
     ("a.npy", npy(np.array([["a", "b"]] * 3)), "<U1"),
     ("a.npy", npy(POINTS).replace(b"(3, 2), }        ", b"(987654321012,2)}"), ""),
     ("a.npy", npy(POINTS.astype(object)), "Object arrays"), ("a.npz", npz(data=POINTS.astype(object)), "Object arrays"),
-    ("a.npy", b"", ""), ("a.npz", b"", ""), ("a.csv", b"", "no line of numbers"),
+    ("a.npy", b"", ""), ("a.npz", b"", ""), ("a.csv", b"", "(0, 1)"),
     ("a.npy", b"no array at all", "magic"), ("a.npz", b"no archive at all", "zip"),
     ("a.npz", npz(), "nothing"), ("a.npy", npz(x=POINTS), "magic"),
     ("a.npy", npy(POINTS)[:-1], ""), ("a.npy", npy(POINTS)[:40], ""), ("a.npz", npz(x=POINTS)[:-9], ""),
-    ("a.npz", npz(a=POINTS, b=POINTS), "a.npy, b.npy"), ("a.npz", npz(x=POINTS, data=POINTS), "x.npy, data.npy"),
+    ("a.npz", npz(a=POINTS, b=POINTS), "it holds a, b,"), ("a.npz", npz(x=POINTS, data=POINTS), "it holds x, data,"),
     ("a.csv", b"x,y\n1,2\n3,oops\n", "line 3 has 'oops'"), ("a.csv", b"1,2\n3\n", "line 2 has 1"),
     ("a.csv", b"1,2\n3,\n", "line 2"), ("a.csv", b"1,oops\n3,4\n", "line 1"),
     ("a.csv", b"1;2\n3;4\n", "line 2 has '3;4'"), ("a.csv", b"\xff\xfe\x00\x01", "utf-8"),

@@ -24,7 +24,7 @@ def test_the_posterior_of_the_first_step_is_the_point_itself():
 
 
 @pytest.mark.parametrize("s, t, message", [
-    (5, 5, "s = 5 must be smaller than t = 5"), (6, 5, "s = 6"), (np.array([1, 2, 9]), 9, "must be smaller"),
+    (5, 5, "s = 5: smaller than t = 5"), (6, 5, "s = 6"), (np.array([1, 2, 9]), 9, "smaller than t"),
     (-1, 3, "t = -1 is outside 0..T = 50"), (0, 51, "t = 51 is outside 1..T = 50")])
 def test_a_transition_runs_forward_within_the_chain(s, t, message):
     with pytest.raises(ValueError, match=message):

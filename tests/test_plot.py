@@ -18,7 +18,8 @@ RNG = np.random.default_rng(0)
 ], ids=["scatter", "reverse_path", "image_grid", "colour", "schedules", "ledger"])
 def test_figures(make, tmp_path):
     make().savefig(tmp_path / "figure.png")
-    assert min(Image.open(tmp_path / "figure.png").size) > 100
+    with Image.open(tmp_path / "figure.png") as image:
+        assert min(image.size) > 100
 
 
 def test_a_canvas_holds_every_image():
@@ -30,8 +31,8 @@ def test_a_canvas_holds_every_image():
 def test_films(tmp_path):
     plot.save_animation(plot.animate_points(RNG.standard_normal((21, 30, 2)), frames=4), tmp_path / "points.gif")
     plot.save_animation(plot.animate_images(RNG.integers(0, 256, (9, 4, 8, 8), np.uint8), frames=4), tmp_path / "images.html")
-    film = Image.open(tmp_path / "points.gif")
-    assert film.n_frames >= 4
+    with Image.open(tmp_path / "points.gif") as film:
+        assert film.n_frames >= 4
     assert "<script" in (tmp_path / "images.html").read_text()
     with pytest.raises(ValueError, match="mp4"):
         plot.save_animation(None, tmp_path / "film.mp4")

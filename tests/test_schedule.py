@@ -69,7 +69,7 @@ def test_log_snr_uniform():
     (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"), (lambda: Schedule([np.nan]), "beta_1 = nan"),
     (lambda: Schedule([[0.1]]), "shape"), (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"),
     (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"),
-    (lambda: log_snr_uniform(5, 1, 1), "must exceed")])
+    (lambda: log_snr_uniform(5, 1, 1), "above log_snr_T")])
 def test_bad_schedules_are_refused_in_a_sentence(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -81,7 +81,7 @@ def test_bad_times_are_refused_in_a_sentence():
                        (np.array([1, 2]), "one for each of the 3 items"), (np.ones((3, 1), int), "shape")]:
         with pytest.raises(ValueError, match=message):
             schedule.at(t, x)
-    with pytest.raises(ValueError, match="dtype int64"):
+    with pytest.raises(ValueError, match="int64"):
         schedule.at(1, np.zeros((3, 2), np.int64))
 
 

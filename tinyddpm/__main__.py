@@ -5,6 +5,7 @@ draw samples, and print the ELBO term by term beside the exact one.
 """
 import argparse
 import json
+import signal
 import sys
 import time
 import warnings
@@ -31,11 +32,13 @@ def counted(description):
     return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True, mininterval=0.3, leave=False)
 
 
-def train_with_bar(run, dataset, rng, folder=None):
+def train_with_bar(run, dataset, rng, folder=None, every=60.0):
     minutes = run.settings["minutes"]
     total, unit = (run.settings["steps"], "step") if minutes is None else (60 * minutes, "s")
     with progress_bar(total, "training", unit) as bar:
-        return runs.fit(run, dataset, rng, folder, bar)
+        if minutes is None:
+            bar.update(run.state.step)
+        return runs.fit(run, dataset, rng, folder, bar, every)
 
 
 @contextmanager
@@ -45,11 +48,13 @@ def one_sentence_for_mistakes():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+    for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C, with a checkpoint; unless somebody, like nohup, wants it otherwise
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        with np.errstate(all="ignore"):  # what is not finite is told by name, where it matters
-            yield
+        yield
     except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; what a run folder holds is whole")
+        sys.exit("tinyddpm: interrupted; what a run folder holds is whole, and train --resume RUN goes on with it")
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
         if isinstance(error, (MemoryError, OverflowError)):
@@ -116,9 +121,13 @@ def main_job(arguments):
 
 
 def train(arguments):
+    if arguments.resume is not None:
+        return resume(arguments)
+    if arguments.data is None or arguments.out is None:
+        raise ValueError("train takes --data and --out, or --resume")
     folder = Path(arguments.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty")
+        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty, and --resume goes on with one")
     dataset = runs.open_data(arguments.data)
     sizes = {name: value for name, value in (("width", arguments.width), ("depth", arguments.depth)) if value is not None}
     if "depth" in sizes and dataset.kind == "images":
@@ -129,7 +138,27 @@ def train(arguments):
         dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch,
         rate=arguments.rate, T=arguments.T, schedule=arguments.schedule, predicts=arguments.predicts, variance=variance, loss=loss,
         network={**runs.DEFAULTS[dataset.kind]["network"], **sizes})
-    run = train_with_bar(run, dataset, rng, folder)
+    with runs.locked(folder, new=True):
+        run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
+    print_trained(folder, run)
+
+
+def resume(arguments):
+    settled = [name for name in ("out", "steps", "minutes", "batch", "rate", "schedule", "T", "predicts", "variance", "loss",
+                                 "width", "depth", "seed") if getattr(arguments, name)]
+    if settled:
+        raise ValueError(f"--{settled[0]} has no place beside --resume: the run goes on as it was begun")
+    folder = Path(arguments.resume)
+    with runs.locked(folder):
+        run, rng = runs.load(folder)
+        dataset = runs.open_data(arguments.data or run.settings["data"])
+        if dataset.sha256 != run.settings.get("sha256"):
+            raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far")
+        run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
+    print_trained(folder, run)
+
+
+def print_trained(folder, run):
     print(f"{folder}: {run.state.step} steps; go on with\n"
           f"  python -m tinyddpm sample {folder}\n  python -m tinyddpm elbo {folder}")
 
@@ -140,6 +169,7 @@ def sample(arguments):
     if out.suffix != ".npy" or out.name == "held_out.npy":
         raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, with a .png beside it, "
                          f"and never to a run's held_out.npy")
+    runs.check_size("n", arguments.n, run.settings["shape"])
     rng = np.random.default_rng(arguments.seed)
     x = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
     images = run.settings["kind"] == "images"
@@ -150,7 +180,7 @@ def sample(arguments):
         eta = arguments.eta or 0.0
         length = len(reverse.sampling_times(run.schedule, arguments.steps))
         chain = reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
-    with progress_bar(length, "sampling") as bar:
+    with progress_bar(length, "sampling") as bar, np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
         for step in chain:
             bar.update()
     if not np.isfinite(step.x).all():
@@ -169,7 +199,10 @@ def print_elbo(arguments):
         raise ValueError(f"--n {arguments.n} of {len(held_out)} items: a mean with a standard error takes 2 or more")
     if arguments.out is not None and (not arguments.out.endswith(".json") or arguments.out.endswith("settings.json")):
         raise ValueError(f"--out {arguments.out!r}: the numbers are written to a .json file, and not a run's settings.json")
-    ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
+    with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
+    if not np.isfinite(ledger.terms).all():
+        raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: its training has diverged")
     print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {run.settings['variance']}")
     print_ledger(ledger)
     if arguments.out:
@@ -220,11 +253,13 @@ def parser():
 
     command = add("train", train, "train a network on data and write a run folder",
                   "Train a network and write a run folder.  Defaults depend on the kind of data.")
-    command.add_argument("--data", required=True, metavar="NAME",
+    command.add_argument("--data", metavar="NAME",
                          help=f"{', '.join(toys.TOYS)}; mnist (5,000 digits, shipped); mnist_full (70,000, downloaded) or a "
                               f"folder with its idx files; or a .npy, .npz or .csv file with points (N, D) or images "
                               f"(N, H, W[, C]) uint8")
-    command.add_argument("--out", required=True, metavar="RUN", help="the run folder, new or empty")
+    command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")
+    command.add_argument("--resume", metavar="RUN", help="in place of --out and the settings: go on with a run that was interrupted")
+    command.add_argument("--save-every", type=positive, default=60.0, metavar="SECONDS", help="between checkpoints (%(default)s)")
     command.add_argument("--steps", type=whole(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")
     command.add_argument("--batch", type=whole(1), help="items a step")

@@ -1,10 +1,14 @@
 """Data: handwritten digits, and files of your own.
 
 Images are uint8 grey levels on disk and x_0 in [−1, 1] in the chain; points are what they are.
+A file may be damaged, or made by somebody who means no good: nothing in it is ever run, memory is asked for only after
+its size is known, and whatever is wrong with it becomes one sentence.
 """
-import gzip
+import array
 import hashlib
 import io
+import math
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,12 +19,17 @@ import numpy as np
 
 def from_levels(images):
     """uint8 grey levels → x_0 = 2·level/255 − 1 in [−1, 1], float32."""
+    if np.asarray(images).dtype.kind not in "ui":
+        raise ValueError(f"images of {np.asarray(images).dtype}: grey levels are whole numbers, 0..255")
     return images.astype(np.float32) / np.float32(127.5) - 1
 
 
 def to_images(x):
     """x in [−1, 1] → the nearest grey levels, uint8; what lies outside becomes black or white."""
-    return np.clip(np.round((np.asarray(x) + 1) * 127.5), 0, 255).astype(np.uint8)
+    levels = np.clip(np.round((np.asarray(x) + 1) * 127.5), 0, 255)
+    if np.isnan(levels).any():
+        raise ValueError("x holds a NaN, which is no grey level")
+    return levels.astype(np.uint8)
 
 
 # MNIST: Yann LeCun, Corinna Cortes and Christopher J.C. Burges, under CC BY-SA 3.0.
@@ -99,11 +108,28 @@ def _download(name, sha256, mirrors):
     failures = []
     for mirror in mirrors:
         try:
-            return pooch.retrieve(mirror + name, "sha256:" + sha256, name, pooch.os_cache("tinyddpm"))
-        except (OSError, ValueError) as error:  # no connection, no such file; another SHA-256
-            reason = type(error).__name__ if isinstance(error, OSError) else "another SHA-256"
+            return pooch.retrieve(mirror + name, "sha256:" + sha256, name, pooch.os_cache("tinyddpm"), downloader=_fetch)
+        except (OSError, ValueError) as error:  # no connection, no such file, a full disk; another SHA-256
+            reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else "another SHA-256"
             failures.append(f"{mirror} ({reason})")
     raise OSError(f"{name} could not be had from {' or '.join(failures)}: put {_FOUR} in a folder by hand and pass it")
+
+
+SILENCE = 30  # seconds without a byte, after which the next mirror is asked
+
+
+def _fetch(url, path, _):
+    """pooch's downloader, for a mirror that may fall silent or never stop talking."""
+    from pooch import HTTPDownloader
+
+    class Bounded(io.FileIO):
+        def write(self, chunk):
+            if self.tell() > 2 ** 24:  # the largest of the four has 10 MB
+                raise OSError(None, "more bytes than the file has")
+            return super().write(chunk)
+
+    with Bounded(path, "w") as file:
+        HTTPDownloader(chunk_size=2 ** 16, timeout=SILENCE)(url, file, None)
 
 
 def read_idx(path):
@@ -112,32 +138,100 @@ def read_idx(path):
     The format is a big-endian magic number (2051 images, 2049 labels), the sizes of the axes, the bytes.
     ValueError: any other file, and one whose bytes are more or fewer than its header says.
     """
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            most = file.seek(0, io.SEEK_END) * (1032 if packed else 1)  # deflate packs 1032 bytes into one at best
-            file.seek(0)
-            return _parse_idx(gzip.GzipFile(fileobj=file) if packed else file, most)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path} cannot be read as an idx file of images or labels: {reason}") from None
+    def read(file):
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        return _parse_idx(_gunzip(file) if packed else file.read)
+
+    return read_file(path, read, "an idx file of images or labels")
 
 
-def _parse_idx(stream, most):
-    axes = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}.get(stream.read(4))
+def _gunzip(file):
+    """read(n) of what a gzip file of one member holds: so long a header or tail as somebody may give it costs no time."""
+    unpacker = zlib.decompressobj(31)
+
+    def read(n):
+        content = bytearray()
+        while len(content) < n and not unpacker.eof:
+            piece = unpacker.unconsumed_tail or file.read(2 ** 16)
+            if not piece:
+                raise ValueError("it ends before its checksum")
+            content += unpacker.decompress(piece, n - len(content))
+        if unpacker.eof and (unpacker.unused_data or file.read(1)):
+            raise ValueError("something follows its checksum")
+        return content
+    return read
+
+
+def _parse_idx(read):
+    axes = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}.get(bytes(read(4)))
     if axes is None:
         raise ValueError("it does not begin with 2051 or 2049")
-    header = stream.read(4 * axes)
+    header = read(4 * axes)
     if len(header) < 4 * axes:
         raise ValueError("it ends within its header")
     shape = tuple(map(int, np.frombuffer(header, ">u4")))
-    size = int(np.prod(shape, dtype=object))  # Python's integers: a foreign header may overflow 64 bits
-    if not 0 < size <= min(most, 2 ** 30):  # checked before the memory is asked for
-        raise ValueError(f"its header says {shape}, and that is {'nothing' if not size else 'more than it can hold'}")
-    content = stream.read(size + 1)
+    size = math.prod(shape)
+    if not 0 < size <= LARGEST:
+        raise ValueError(f"its header says {shape}, and that is {'nothing' if not size else 'too much'}")
+    content = read(size + 1)
     if len(content) != size:
         raise ValueError(f"its header says {size} bytes and {'fewer' if len(content) < size else 'more'} follow")
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+LARGEST = 380_000_000  # bytes of one file or one array; with the copies that training makes it stays below 1 GB
+
+
+def read_file(path, read, kind):
+    """read(file) of an opened file, or ValueError with one sentence: foreign bytes can make NumPy and zipfile raise anything."""
+    try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError("it is not a file with an end")  # a folder, or a pipe that would be waited for
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's own thoughts on old headers
+            if file.seek(0, io.SEEK_END) > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST} bytes")
+            file.seek(0)
+            return read(file)
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} cannot be read as {kind}: {one_line(error)}") from None
+
+
+def one_line(error):
+    """What an exception has to say, on one line of printable characters and not too many of them."""
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split()).split(". ")[0]
+    return "".join(c if c.isprintable() else "?" for c in text[:300]).rstrip(".")
+
+
+def read_npy(file, size=None):
+    """The array in an open .npy file.  size: of the file, where seeking its end would unpack it."""
+    if np.lib.format.read_magic(file) != (1, 0):  # later versions are for headers of more than 65535 bytes
+        raise ValueError("it is not of version 1.0 of the format")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    begin = file.tell()
+    size = (file.seek(0, io.SEEK_END) if size is None else size) - begin
+    if dtype.hasobject:
+        raise ValueError("Object arrays would have to be unpickled, which could run anything")
+    if dtype.kind not in "biufcU" or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size or size > LARGEST:
+        raise ValueError(f"its header says {dtype.kind}{dtype.itemsize} of shape {shape}, and {size} bytes follow")
+    file.seek(begin)
+    content = np.empty(size, np.uint8)
+    if file.readinto(content) != size:
+        raise ValueError("it ends before its array does")
+    return content.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def read_npz(file, choose):
+    """{name: array} of those arrays in an open .npz file that choose(names) names."""
+    entries = sum(block.count(b"PK\1\2") for block in iter(lambda: file.read(2 ** 20), b""))
+    if entries > 1000:  # zipfile would make an object of a kilobyte for each
+        raise ValueError(f"it holds {entries} arrays")
+    with zipfile.ZipFile(file) as archive:
+        chosen = [archive.getinfo(name + ".npy") for name in choose([name.removesuffix(".npy") for name in archive.namelist()])]
+        if sum(info.file_size for info in chosen) > LARGEST or {info.compress_type for info in chosen} - {0, zipfile.ZIP_DEFLATED}:
+            raise ValueError(f"it unpacks to more than {LARGEST} bytes, or is packed as NumPy packs nothing")
+        return {info.filename.removesuffix(".npy"): read_npy(archive.open(info), info.file_size) for info in chosen}
 
 
 # Files of your own.
@@ -151,15 +245,10 @@ def load(path):
     ValueError: a file that is none of this, or has a NaN or an infinity.
     """
     path = Path(path)
-    read = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}.get(path.suffix.lower())
+    read = {".npy": read_npy, ".npz": _the_one_array, ".csv": read_csv}.get(path.suffix.lower())
     if read is None:
         raise ValueError(f"data file {str(path)!r} ends in {path.suffix!r}: it must be .npy, .npz or .csv")
-    try:
-        with open(path, "rb") as file:
-            data = read(file)
-    except Exception as error:  # a foreign file can make NumPy and zipfile raise anything; the user gets one sentence
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise ValueError(f"data file {str(path)!r} cannot be read as {path.suffix}: {reason}") from None
+    data = read_file(path, read, path.suffix)
     is_points = data.ndim == 2 and data.dtype.kind in "fiu"
     is_images = data.ndim in (3, 4) and data.dtype == np.uint8
     if not (is_points or is_images) or len(data) < 2 or not data.size:
@@ -167,7 +256,9 @@ def load(path):
                          f"(N, D) numbers, or images, (N, H, W) or (N, H, W, C) uint8, with N >= 2")
     if is_images:
         return data
-    data = data.astype(np.float64)
+    if 8 * (data.size + len(data)) > LARGEST:  # float64, and a row number when they are shuffled
+        raise ValueError(f"data file {str(path)!r} holds {data.shape} numbers: as float64 they take more than {LARGEST} bytes")
+    data = data.astype(np.float64, copy=False)
     astray = np.flatnonzero(~np.isfinite(data).all(1))
     if astray.size:
         raise ValueError(f"data file {str(path)!r} has a NaN or an infinity in row {astray[0]}, counted from 0: "
@@ -175,34 +266,35 @@ def load(path):
     return data
 
 
-def _read_npy(file):
-    return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _read_npz(file):
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        chosen = names if len(names) == 1 else [name for name in names if name in ("data.npy", "images.npy", "x.npy")]
+def _the_one_array(file):
+    def choose(names):
+        chosen = names if len(names) == 1 else [name for name in names if name in ("data", "images", "x")]
         if len(chosen) != 1:
             raise ValueError(f"it holds {', '.join(names) or 'nothing'}, not one array or one named data, images or x")
-        return _read_npy(archive.open(chosen[0]))
+        return chosen
+    return read_npz(file, choose).popitem()[1]
 
 
-def _read_csv(file):
-    rows = []
-    for number, line in enumerate(file.read().decode("utf-8-sig").splitlines(), 1):
+def read_csv(file):
+    """The numbers of an open .csv file, (N, D); empty lines do not count, nor does a first line of names."""
+    text, longest, most_lines = io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20, 10 ** 7
+    numbers, columns = array.array("d"), None
+    for i, line in enumerate(iter(lambda: text.readline(longest), ""), 1):
+        if len(line) == longest or i > most_lines or len(numbers) > LARGEST / 8:
+            raise ValueError(f"line {i} goes beyond {longest} characters, {most_lines} lines, or {LARGEST} bytes of numbers")
         cells = line.split(",")
-        numbers = list(map(_number, cells))
-        if not line.strip() or number == 1 and set(numbers) == {None}:  # an empty line, or the line of names
-            continue
-        if None in numbers:
-            raise ValueError(f"line {number} has {cells[numbers.index(None)].strip()[:40]!r} where a number is expected")
-        if rows and len(numbers) != len(rows[0]):
-            raise ValueError(f"line {number} has {len(numbers)} numbers and the lines before it have {len(rows[0])}")
-        rows.append(numbers)
-    if not rows:
-        raise ValueError("there is no line of numbers in it")
-    return np.array(rows)
+        try:
+            row = list(map(float, cells))
+        except ValueError:
+            row = list(map(_number, cells))
+            if not line.strip() or i == 1 and set(row) == {None}:
+                continue
+            raise ValueError(f"line {i} has {cells[row.index(None)].strip()[:40]!r} where a number is expected") from None
+        if columns not in (None, len(row)):
+            raise ValueError(f"line {i} has {len(row)} numbers and the lines before it have {columns}")
+        numbers.extend(row)
+        columns = len(row)
+    return np.asarray(numbers).reshape(-1, columns or 1)
 
 
 def _number(text):

@@ -24,7 +24,7 @@ import numpy
 from autograd.tracer import getval
 
 from . import forward, reverse
-from .gaussian import Gaussian, standard_normal, standard_normal_like, sum_over_dimensions
+from .gaussian import Gaussian, check, standard_normal, standard_normal_like, sum_over_dimensions
 from .schedule import like
 
 
@@ -153,6 +153,7 @@ class Ledger(NamedTuple):
 
 def bits_per_dim(nats, dimensions):
     """nats/(D·ln 2): a −ELBO of 256-level data in bits per dimension; 8 for a uniform guess."""
+    check(dimensions > 0, "dimensions", dimensions, "D is 1 or more")
     return nats / (dimensions * numpy.log(2))
 
 
@@ -173,6 +174,8 @@ def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_p
     times, as tqdm does.  Warns when L_T is not small: the chain then starts where training never was.
     """
     T, N = schedule.T, len(x_0)
+    check(N and x_0.ndim > 1 and numpy.isfinite(x_0).all(), "shape of x_0", x_0.shape, "(N, …), N >= 1, finite numbers only")
+    check(batch >= 1, "batch", batch, "1 item or more at a time")
     terms, distortion = numpy.zeros((N, T + 1)), numpy.zeros((N, T + 1))
     terms[:, T] = prior_term(schedule, x_0)
     for t in progress(range(1, T + 1)):

@@ -8,7 +8,7 @@ Each function returns the `Gaussian` its equation names.
 """
 import autograd.numpy as np
 
-from .gaussian import Gaussian, check_same_shape
+from .gaussian import Gaussian, check, check_same_shape
 from .schedule import like
 
 
@@ -48,8 +48,7 @@ def transition(schedule, x_s, s, t):
     The step (s = t − 1) and the marginal (s = 0) are its two ends.  x_s: (B, …); s, t: int or (B,).
     ValueError: unless 0 ≤ s < t ≤ T for each item.
     """
-    if np.any(np.asarray(s) >= np.asarray(t)):
-        raise ValueError(f"s = {s} must be smaller than t = {t}: q(x_t | x_s) runs forward")
+    check(np.all(np.asarray(s) < np.asarray(t)), "s", s, f"smaller than t = {t}, as q(x_t | x_s) runs forward")
     log_ratio = schedule.at(t, x_s).log_alpha_bar - schedule.at(s, x_s, lowest=0).log_alpha_bar
     scale, var = like(x_s, np.exp(log_ratio / 2), -np.expm1(log_ratio))
     return Gaussian(scale * x_s, var)

@@ -29,6 +29,12 @@ def check_same_shape(**arrays):
             raise ValueError(f"{name} has shape {numpy.shape(b)} and {first} has {numpy.shape(a)}: they must be the same")
 
 
+def check(fine, name, value, domain):
+    """ValueError, with the argument's name, value and domain, unless it is fine."""
+    if not fine:
+        raise ValueError(f"{name} = {value}: {domain}")
+
+
 class Gaussian(NamedTuple):
     """N(mean, var): independent coordinates.  mean: (B, …); var broadcasts against it.
 

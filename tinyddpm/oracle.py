@@ -13,7 +13,7 @@ import numpy as np
 
 from .elbo import mean_and_error, simple_weights
 from .forward import diffuse
-from .gaussian import LOG_2PI
+from .gaussian import LOG_2PI, check
 from .reverse import ask, variance_table
 
 
@@ -40,6 +40,8 @@ class Mixture:
         if not (K and self.weights.shape == (K,) and covariances.shape == (K, D, D)):
             raise ValueError(f"weights {self.weights.shape}, means {self.means.shape} and covariances {covariances.shape} "
                              f"are not (K,), (K, D) and (K, D, D)")
+        if not (np.isfinite(self.means).all() and np.isfinite(covariances).all()):
+            raise ValueError("means or covariances hold a NaN or an infinity: all their numbers are finite")
         # In its own axes a component is diagonal, and it stays so when noise is added.
         self.variances, self.axes = np.linalg.eigh(covariances)
         if not ((self.weights > 0).all() and (self.variances > -1e-12).all()
@@ -75,6 +77,7 @@ class Mixture:
 
         alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each () or (B, 1).
         """
+        check(np.shape(x)[1:] == (self.dimensions,), "shape of x", np.shape(x), f"(B, {self.dimensions})")
         alpha_bar, one_minus = np.asarray(alpha_bar)[..., None], np.asarray(one_minus)[..., None]
         offset = np.einsum("bkd,kde->bke", x[:, None] - np.sqrt(alpha_bar) * self.means, self.axes)
         var = alpha_bar * self.variances + one_minus
@@ -262,6 +265,7 @@ class FiniteData:
 
     def _logits(self, schedule, x_t, t):
         """−‖x_t − √ᾱ_t·x_i‖²/(2(1 − ᾱ_t)), (B, N)."""
+        check(x_t.shape[1:] == self.points.shape[1:], "shape of x_t", x_t.shape, f"(B, …) with items like the points', {self.points.shape[1:]}")
         x = x_t.reshape(len(x_t), -1)
         at = schedule.at(t, x)
         signal = np.sqrt(at.alpha_bar)

@@ -15,7 +15,7 @@ import autograd.numpy as np
 import numpy
 
 from .forward import posterior
-from .gaussian import Gaussian, check_same_shape, standard_normal
+from .gaussian import Gaussian, check, check_same_shape, standard_normal
 from .schedule import like
 
 
@@ -78,8 +78,7 @@ def as_denoiser(schedule, predictor, predicts="eps"):
     predicts: "eps", "x_0", "v" or "score".  A predictor that learns its variance returns a pair, and
     only the first of the pair is converted.  ValueError: any other `predicts`.
     """
-    if predicts not in TO_EPS:
-        raise ValueError(f"predicts = {predicts!r}: a network predicts one of {', '.join(TO_EPS)}")
+    check(predicts in tuple(TO_EPS), "predicts", repr(predicts), f"a network predicts one of {', '.join(TO_EPS)}")
 
     def denoiser(x_t, t):
         output = predictor(x_t, t)
@@ -122,8 +121,7 @@ def variance_table(schedule, variance="beta"):
             return numpy.concatenate([schedule.beta[:2], schedule.beta_tilde[2:]])
         raise ValueError(f"variance = {variance!r}: a fixed one is beta, beta_tilde, or an array of T + 1 numbers")
     table = numpy.asarray(variance, float)
-    if table.shape != (schedule.T + 1,):
-        raise ValueError(f"variance has shape {table.shape}: an array of variances is (T + 1,) = ({schedule.T + 1},)")
+    check(table.shape == (schedule.T + 1,), "shape of variance", table.shape, f"(T + 1,) = ({schedule.T + 1},), one for each t")
     if not (table[1:] > 0).all() or not numpy.isfinite(table[1:]).all():
         t = 1 + int(numpy.argmin((table[1:] > 0) & numpy.isfinite(table[1:])))
         raise ValueError(f"variance[{t}] = {table[t]:g}: a variance is positive and finite")
@@ -173,6 +171,7 @@ def predict(schedule, denoiser, x_t, t, clip=None):
     eps, v = ask(denoiser, x_t, t)
     x_0 = x_0_from_eps(schedule, x_t, eps, t)
     if clip is not None:
+        check(len(clip) == 2 and clip[0] < clip[1], "clip", clip, "None, or the pair (low, high) with low < high")
         x_0 = np.clip(x_0, *clip)
         eps = eps_from_x_0(schedule, x_t, x_0, t)
     return Prediction(x_t, t, x_0, eps, v)
@@ -186,8 +185,7 @@ def step(schedule, prediction, variance="beta"):
     """
     x_t, t, _, eps, v = prediction
     if isinstance(variance, str) and variance == "learned":
-        if v is None:
-            raise ValueError("variance = 'learned' needs a denoiser that returns the pair (eps, v)")
+        check(v is not None, "variance", variance, "a learned one takes a denoiser that returns the pair (eps, v)")
         var = learned_variance(schedule, x_t, t, v)
     else:
         var = like(x_t, variance_table(schedule, variance)[t].reshape(np.shape(schedule.at(t, x_t).beta)))
@@ -227,10 +225,8 @@ def ddim_step(schedule, prediction, s, eta=0.0):
     s: int or (B,).  ValueError: η outside [0, 1], unless 0 ≤ s < t.
     """
     x_t, t, x_0, eps, _ = prediction
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta = {eta} is outside 0..1 (0: deterministic, 1: ancestral)")
-    if not numpy.all(numpy.less(s, t)):
-        raise ValueError(f"s = {s} must be smaller than t = {t}: the sampler runs backwards")
+    check(0 <= eta <= 1, "eta", eta, "a number in 0..1 (0: deterministic, 1: ancestral)")
+    check(numpy.all(numpy.less(s, t)), "s", s, f"smaller than t = {t}, as the sampler runs backwards")
     here, there = schedule.at(t, x_t), schedule.at(s, x_t, lowest=0)
     log_ratio = here.log_alpha_bar - there.log_alpha_bar  # of ᾱ_t/ᾱ_s
     noise_left = there.one_minus_alpha_bar
@@ -250,8 +246,7 @@ def ddim_sampling(schedule, denoiser, x, rng=None, steps=None, eta=0.0, clip=Non
     ValueError: steps that are no subset of 1…T, η outside [0, 1].
     """
     times = sampling_times(schedule, steps)
-    if eta > 0 and rng is None:
-        raise ValueError(f"eta = {eta} draws noise: pass rng, a numpy Generator")
+    check(not eta > 0 or rng is not None, "rng", rng, f"eta = {eta} draws noise, which takes a numpy Generator")
     for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
         prediction = predict(schedule, denoiser, x, t, clip)
         p = ddim_step(schedule, prediction, s, eta)
@@ -264,12 +259,10 @@ def sampling_times(schedule, steps=None):
     if steps is None:
         return list(range(1, schedule.T + 1))
     if numpy.ndim(steps) == 0:
-        if not (isinstance(steps, (int, numpy.integer)) and 1 <= steps <= schedule.T):
-            raise ValueError(f"steps = {steps} must be a whole number in 1..T = {schedule.T}")
+        check(isinstance(steps, (int, numpy.integer)) and 1 <= steps <= schedule.T, "steps", steps, f"whole, in 1..T = {schedule.T}")
         return [int(t) for t in -(-numpy.arange(1, steps + 1) * schedule.T // steps)]
     times = sorted(int(t) for t in schedule.check_t(steps)) if len(steps) else []
-    if len(set(times)) < len(times) or not times:
-        raise ValueError(f"steps = {list(steps)} must be different times in 1..T = {schedule.T}, at least one")
+    check(0 < len(times) == len(set(times)), "steps", list(steps), f"different times in 1..T = {schedule.T}, at least one")
     return times
 
 

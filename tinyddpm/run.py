@@ -7,10 +7,17 @@ The folder is all that sampling and the ledger need:
                       for images the histograms of their grey levels
     held_out.npy      data that was never trained on, for the ledger
     log.csv           step, loss, length of the gradient, seconds
+    lock              held by the process that trains here
+
+Each is replaced as a whole or not at all, settings.json last when the folder is new: where that one stands, there is a
+run, and training goes on from its checkpoint bit for bit.
 """
+import hashlib
 import json
+import math
 import os
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -36,6 +43,11 @@ DEFAULTS = {
                    batch=32, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 
+# The largest numbers that make sense here; what is larger is a slip of the finger, or a settings.json by a stranger.
+MOST_NUMBERS = 2 ** 26  # in a batch, or in the samples drawn at once
+MOST = {"T": 10 ** 5, "steps": 10 ** 9, "batch": 10 ** 5, "depth": 1000, "shape": MOST_NUMBERS}  # and 4096 for all others
+MOST_WEIGHTS = 2 ** 24
+
 
 class DataSet(NamedTuple):
     """Data as training takes it.  draw: (rng, n) → raw items; held_out: raw items; kind: "points" or "images"."""
@@ -46,6 +58,7 @@ class DataSet(NamedTuple):
     held_out: Any
     shift: Any  # x_0 = (raw − shift)/scale for points; images go to [−1, 1]
     scale: Any
+    sha256: Any = None  # of the rows to train on, where they are a finite set
 
 
 def open_data(name, held_out=2000):
@@ -76,10 +89,12 @@ def open_data(name, held_out=2000):
         if same.any():
             raise ValueError(f"data = {name!r} has the same value in every row of column {np.argmax(same)}: "
                              f"nothing to learn there")
-        shift, scale = rows.mean(0), rows.std(0)
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+            shift, scale = rows.mean(0), rows.std(0)
         if not (np.isfinite(shift) & np.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to hold their variance")
-    return DataSet(name, kind, lambda rng, n: rows[rng.integers(len(rows), size=n)], held[:held_out], shift, scale)
+    return DataSet(name, kind, lambda rng, n: rows[rng.integers(len(rows), size=n)], held[:held_out], shift, scale,
+                   hashlib.sha256(np.ascontiguousarray(rows)).hexdigest())
 
 
 class Run(NamedTuple):
@@ -149,8 +164,8 @@ def start(dataset, seed=0, **choices):
     if "predicts" not in chosen and chosen.get("loss", "bits") != "bits":
         chosen["predicts"] = "v" if (dataset.kind, chosen["loss"]) == ("images", "v") else "eps"
     settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
-                "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "seed": seed, "minutes": None,
-                **DEFAULTS[dataset.kind], **chosen}
+                "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "sha256": dataset.sha256,
+                "seed": seed, "minutes": None, **DEFAULTS[dataset.kind], **chosen}
     check_settings(settings)
     rng = np.random.default_rng(seed)
     noise, table = SCHEDULES[settings["schedule"]](settings["T"]), None
@@ -170,8 +185,12 @@ def check_settings(settings):
     whole = {"T": settings["T"], "steps": settings["steps"], "batch": settings["batch"], **settings["network"],
              **{f"shape[{i}]": size for i, size in enumerate(settings["shape"])}}
     for name, value in whole.items():
-        if not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name} = {value!r}: a whole number of 1 or more")
+        most = MOST.get(name.partition("[")[0], 4096)
+        if not (isinstance(value, int) and 1 <= value <= most):
+            raise ValueError(f"{name} = {value!r}: a whole number from 1 to {most}")
+    check_size("batch", settings["batch"], settings["shape"])
+    if not isinstance(settings["data"], str):
+        raise ValueError(f"data = {settings['data']!r}: the name of a data set")
     if not (isinstance(settings["seed"], int) and settings["seed"] >= 0):
         raise ValueError(f"seed = {settings['seed']!r}: a whole number of 0 or more")
     for name in ("rate", "minutes"):
@@ -179,6 +198,8 @@ def check_settings(settings):
             raise ValueError(f"{name} = {settings[name]}: a positive number")
     if not 0 <= settings["ema_decay"] <= 1:
         raise ValueError(f"ema_decay = {settings['ema_decay']}: a number from 0 to 1")
+    if {len(settings["shift"]), len(settings["scale"])} != {settings["shape"][0] if settings["kind"] == "points" else 1}:
+        raise ValueError("shift and scale have one number for each coordinate of a point, and one for images")
     if not (np.isfinite(settings["shift"]).all() and np.isfinite(settings["scale"]).all() and np.min(settings["scale"]) > 0):
         raise ValueError("shift and scale are lists of finite numbers, and the scale is positive")
     if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
@@ -193,22 +214,50 @@ def check_settings(settings):
                          f"and it learns no variance")
 
 
+def check_size(name, count, shape):
+    """ValueError where so many items of a shape are too many for the memory of a small computer."""
+    if count * math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(f"{name} = {count}: of shape {tuple(shape)} there can be {MOST_NUMBERS // math.prod(shape)} at the most")
+
+
 def make_network(settings, noise, table=None):
-    """The network that the settings describe: an MLP for points, a convolutional one for images."""
+    """The network that the settings describe: an MLP for points, a convolutional one for images.
+
+    ValueError: it would have too many weights.
+    """
     shape, options = settings["shape"], {**settings["network"], "learned_variance": settings["variance"] == "learned"}
-    if settings["kind"] == "points":
-        return mlp(shape[0], **options)
     channels = shape[2] if len(shape) == 3 else 1
-    if settings["predicts"] == "prior":
-        return pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options))
-    return conv_denoiser(channels, **options)
+    if settings["kind"] == "points":
+        network = mlp(shape[0], **options)
+    elif settings["predicts"] == "prior":
+        network = pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options))
+    else:
+        network = conv_denoiser(channels, **options)
+    network.init(_Frugal(settings["network"]))
+    return network
+
+
+class _Frugal(np.random.Generator):
+    """Draws weights, and stops before they are too many for the memory of a small computer."""
+
+    def __init__(self, options):
+        super().__init__(np.random.PCG64(0))
+        self.options, self.left = options, MOST_WEIGHTS
+
+    def standard_normal(self, size, dtype):
+        self.left -= math.prod(size)
+        if self.left < 0:
+            raise ValueError(f"network = {self.options}: it would have more than {MOST_WEIGHTS} weights")
+        return super().standard_normal(size, dtype)
 
 
 def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
     """Train the run to its last step, or for its minutes; returns the run with its new state.
 
-    With a folder, a checkpoint is written there every `every` seconds and whenever training ends, be it by
-    Ctrl-C.  bar: a tqdm-like object with update(n), set_postfix(loss=…).
+    With a folder (hold it with `locked`), a checkpoint is written there at the start, every `every` seconds, at the
+    end, and on Ctrl-C; always of the end of a step, so that nothing is lost or done twice when `load` and `fit` go on
+    from it.  bar: a tqdm-like object with n, update(n), set_postfix(loss=…).
+    FloatingPointError: the training has diverged; the checkpoint before that is left as it is.
     """
     settings, minutes = run.settings, run.settings["minutes"]
     losses = {"simple": elbo.simple_loss, "v": elbo.v_loss,
@@ -218,69 +267,148 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
     if settings["loss"] == "bits":
         left = pixels.unexplained(run.schedule, run.table)
         losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
+    log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
     began = saved = time.monotonic()
+    before = log[-1][3] if log else 0.0
 
     def elapsed():
-        return time.monotonic() - began
+        return before + time.monotonic() - began
 
+    by_clock = 0 if minutes is None or elapsed() >= 60 * minutes else np.inf
     steps = training.train(
         run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
-        settings["steps"] if minutes is None else np.inf, settings["batch"], losses[settings["loss"]], run.predicts,
+        settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
         differentiate=(lambda f: gradient_in_halves(value_and_grad(f))) if settings["kind"] == "images" else value_and_grad,
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
-    average, log = None, ["step,loss,gradient_norm,seconds\n"]
+    average, latest = None, (run.state, rng.bit_generator.state)
+
+    def checkpoint():
+        if folder is not None:
+            save(folder, run._replace(state=latest[0]), latest[1], log)
+
     try:
+        checkpoint()
         for step in steps:
-            run = run._replace(state=step.state)
+            over = minutes is not None and elapsed() >= 60 * minutes
+            if step.state.step % 10 == 0 or over:
+                log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
+            latest = step.state, rng.bit_generator.state  # in one stroke, wherever Ctrl-C comes
             average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
-            if step.state.step % 10 == 0:
-                log.append(f"{step.state.step},{step.loss:.6g},{step.gradient_norm:.6g},{elapsed():.2f}\n")
             if bar is not None:
                 bar.set_postfix(loss=f"{average:.4f}", refresh=False)
                 bar.update(1 if minutes is None else min(elapsed(), 60 * minutes) - bar.n)
-            if folder is not None and time.monotonic() - saved > every:
-                save(folder, run, rng, log)
-                saved, log = time.monotonic(), []
-            if minutes is not None and elapsed() > 60 * minutes:
+            if time.monotonic() - saved > every:
+                checkpoint()
+                saved = time.monotonic()
+            if over:
                 break
-    finally:
-        if folder is not None:
-            save(folder, run, rng, log)
-    return run
+        checkpoint()
+    except KeyboardInterrupt:
+        checkpoint()
+        raise
+    return run._replace(state=latest[0])
 
 
-def save(folder, run, rng, log=()):
-    """Write the run's folder; every file is complete under another name before it takes its own."""
+def read_log(path, step):
+    """The rows of log.csv up to that step; those of later ones were lost with the training, and it is done again."""
+    if not step or not path.exists():
+        return []
+    rows = data.read_file(path, data.read_csv, "a log")
+    if rows.size and rows.shape[1] != 4:
+        raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns where the log of a training has 4: take it away to go on without")
+    return [tuple(row) for row in rows.tolist() if row[0] <= step]
+
+
+def save(folder, run, generator, log=()):
+    """Write the run's folder: the run, the state of its generator, and rows for log.csv."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
+    rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
     replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     histograms = {} if run.table is None else run.table.histograms._asdict()
+    replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
     replace(folder / "checkpoint.npz", lambda file: np.savez(
-        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(rng.bit_generator.state)), **run.state._asdict(), **histograms))
-    with open(folder / "log.csv", "w" if log and log[0].startswith("step") else "a") as file:
-        file.writelines(log)
+        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms))
+    replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
 
 
 def replace(path, write):
-    """Write a file under another name, write(file), and give it its own when it is whole."""
+    """Write a file under another name, write(file), and give it its own when all of it is on the disk.
+
+    What stood there stays until then.  OSError: it cannot be written; nothing is left of the attempt.
+    """
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        write(file)
-    os.replace(partial, path)
+    try:
+        with open(partial, "w+b") as file:  # "+": so NumPy writes through Python, which can say why it cannot
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        sync_names(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror or error}, and what was there before is kept", str(path)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sync_names(folder):
+    """A file's new name, too, is on the disk only when its folder is; systems that cannot say so are left alone."""
+    with suppress(OSError):
+        names = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(names)
+        finally:
+            os.close(names)
+
+
+@contextmanager
+def locked(folder, new=False):
+    """A run folder, made if it is a new one, for this process alone: the lock ends with the process, however that ends.
+
+    ValueError: another process has it, there is a run already though a new one is wanted, or there is none.
+    """
+    folder = Path(folder)
+    if new:
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        check_is_run(folder)
+    with open(folder / "lock", "a") as file:
+        try:
+            lock_file(file)
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f"run = {str(folder)!r} is being trained by another process: wait for its end, or take another folder") from None
+        except OSError:
+            pass  # a file system that knows no locks
+        if new and (folder / "settings.json").exists():
+            raise ValueError(f"run = {str(folder)!r} exists already: train --resume goes on with it")
+        yield
+
+
+def lock_file(file):
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def check_is_run(folder):
+    if not (folder / "settings.json").is_file():
+        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
 
 
 def load(folder):
     """The run in a folder: (Run, the generator as training left it).  ValueError: no run folder, or a damaged one."""
     folder = Path(folder)
-    if not (folder / "settings.json").is_file():
-        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
+    check_is_run(folder)
     try:
-        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        settings = json.loads(data.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
         check_settings(settings)
-        with np.load(folder / "checkpoint.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = data.read_file(folder / "checkpoint.npz", lambda file: data.read_npz(
+            file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
             table = pixels.Table((arrays["share"], arrays["levels"]), noise)
@@ -291,14 +419,18 @@ def load(folder):
                 raise ValueError(f"{name} must be finite float32 numbers")
             if name != "step":
                 training.unpack(vector, network.init(np.random.default_rng(0)))
+        if state.step < 0:
+            raise ValueError(f"step = {state.step}: a whole number of 0 or more")
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out = np.load(folder / "held_out.npy", allow_pickle=False)
-        if list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all():
-            raise ValueError(f"held_out.npy of shape {held_out.shape} does not go with shape = {settings['shape']}")
+        held_out = data.read_file(folder / "held_out.npy", data.read_npy, "an array")
+        if (list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all()
+                or held_out.dtype != (np.float64 if settings["kind"] == "points" else np.uint8)):
+            raise ValueError(f"held_out.npy, {held_out.dtype} of shape {held_out.shape}, does not go with "
+                             f"{settings['kind']} of shape {settings['shape']}")
         if noise.T != settings["T"]:
             raise ValueError(f"T = {settings['T']} does not go with {noise.T} betas")
     except Exception as error:  # whoever wrote these files, the user gets one sentence
-        reason = " ".join(str(error).split()) or "nothing more is known"
-        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: {type(error).__name__}: {reason}") from None
+        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
+                         f"{type(error).__name__}: {data.one_line(error)}") from None
     return Run(settings, noise, network, state, held_out, table), rng

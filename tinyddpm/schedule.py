@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .gaussian import check
+
 
 class Schedule:
     """The tables of a noise schedule, read-only float64 arrays of T + 1 entries, t = 0…T.
@@ -33,8 +35,7 @@ class Schedule:
 
     def __init__(self, beta):
         beta = np.asarray(beta, np.float64)
-        if beta.ndim != 1 or not beta.size:
-            raise ValueError(f"beta has shape {beta.shape}: a schedule takes a list of T >= 1 numbers")
+        check(beta.ndim == 1 and beta.size, "shape of beta", beta.shape, "a schedule takes a list of T >= 1 numbers")
         outside = np.flatnonzero(~((beta > 0) & (beta < 1)))
         if outside.size:
             t = outside[0] + 1
@@ -83,8 +84,8 @@ class Schedule:
         combination the dtype of x with `like`.
         t: int or (B,) in lowest…T; x: (B, …) of floats.  ValueError: t outside lowest…T, x not floats.
         """
-        if x.dtype.kind != "f":
-            raise ValueError(f"x has dtype {x.dtype}: the chain runs on floats")
+        dtype = getattr(x, "dtype", type(x))
+        check(getattr(dtype, "kind", None) == "f", "dtype of x", dtype, "the chain runs on arrays of floats")
         t = self.check_t(t, x.shape[0] if x.ndim else None, lowest)
         t = t.reshape(t.shape + (1,) * (x.ndim - 1)) if t.ndim else t
         return SimpleNamespace(**{name: table[t] for name, table in vars(self).items() if name != "T"})
@@ -97,8 +98,7 @@ def like(x, *coefficients):
 
 
 def _check_T(T, least=1):
-    if not (isinstance(T, (int, np.integer)) and T >= least):
-        raise ValueError(f"T = {T}: the number of steps is a whole number of {least} or more")
+    check(isinstance(T, (int, np.integer)) and T >= least, "T", T, f"the number of steps is a whole number of {least} or more")
 
 
 def linear(T=1000, beta_1=1e-4, beta_T=0.02, scaled=True):
@@ -124,6 +124,7 @@ def cosine(T=1000, s=0.008, beta_max=0.999):
     sin(B − A)·sin(B + A), which does not cancel.  ValueError: T < 1, a β outside (0, 1).
     """
     _check_T(T)
+    check(0 <= s < np.inf, "s", s, "the offset is a finite number of 0 or more")
     angle = (np.arange(T + 1) / T + s) / (1 + s) * np.pi / 2
     beta = np.sin(np.diff(angle)) * np.sin(angle[1:] + angle[:-1]) / np.cos(angle[:-1]) ** 2
     return Schedule(np.minimum(beta, beta_max))
@@ -139,8 +140,7 @@ def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
     T = 1 has log_snr_T alone.  ValueError: log_snr_1 ≤ log_snr_T, or values so extreme that β leaves (0, 1).
     """
     _check_T(T)
-    if not log_snr_1 > log_snr_T:
-        raise ValueError(f"log_snr_1 = {log_snr_1} must exceed log_snr_T = {log_snr_T}: noise only grows")
+    check(-np.inf < log_snr_T < log_snr_1 < np.inf, "log_snr_1", log_snr_1, f"finite, and above log_snr_T = {log_snr_T}: noise only grows")
     log_snr = np.linspace(log_snr_T, log_snr_1, T)[::-1]
     log_alpha_bar = np.concatenate([[0.0], -np.logaddexp(0, -log_snr)])
     return Schedule(-np.expm1(np.diff(log_alpha_bar)))
@@ -162,6 +162,5 @@ def respace(schedule, times):
     τ_i and not i (Improved DDPM §4).  times: τ_1 < τ_2 < …, in 1…T.  ValueError: any other times.
     """
     times = schedule.check_t(times)
-    if times.ndim != 1 or not times.size or not (np.diff(times) > 0).all():
-        raise ValueError(f"times = {times}: a respaced chain visits one time or more, in rising order")
+    check(times.ndim == 1 and times.size and (np.diff(times) > 0).all(), "times", times, "one time or more, in rising order")
     return Schedule(-np.expm1(np.diff(schedule.log_alpha_bar[times], prepend=0.0))), times

@@ -6,6 +6,7 @@ variance of 1 averaged over their coordinates, so the noise schedules suit them 
 """
 import numpy as np
 
+from .gaussian import check
 from .oracle import Mixture
 
 # Points of the plane are complex numbers here, x + iy: a turn is a product.
@@ -94,7 +95,9 @@ class Checkerboard:
 
     def log_prob(self, x):
         """log p(x) in nats, (B,): −log 6 on the dark squares and −∞ elsewhere.  x: (B, 2)."""
-        square = np.floor(np.asarray(x) / self.side) + 2
+        x = np.asarray(x)
+        check(x.ndim == 2 and x.shape[1] == 2, "shape of x", x.shape, "(B, 2)")
+        square = np.floor(x / self.side) + 2
         dark = (square >= 0).all(1) & (square < 4).all(1) & (square.sum(1) % 2 == 0)
         return np.where(dark, -self.entropy(), -np.inf)
 

@@ -12,7 +12,7 @@ import numpy as np
 from autograd import value_and_grad
 
 from .elbo import simple_loss
-from .gaussian import standard_normal
+from .gaussian import check, standard_normal
 from .network.weights import pack, unpack
 from .reverse import as_denoiser
 
@@ -114,10 +114,15 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
     steps: in all, counted from the state's own; state: where to go on from.
     progress: () → 0…1, where time and not `steps` ends the training.
-    FloatingPointError: the loss or its gradient is no longer finite.
+    FloatingPointError: it has diverged: the loss or its gradient is no longer finite, or the weights have grown
+    twentyfold, which none of them does that learns.
     """
     state = initial_state(network, rng) if state is None else state
     template = network.init(np.random.default_rng(0))
+    usual = np.linalg.norm(pack(template))
+    check(callable(rate) or 0 < rate < np.inf, "rate", rate, "a positive number, or a function (step, progress)")
+    check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
+    check(largest_gradient > 0 and 0 <= ema_decay <= 1, "largest_gradient, ema_decay", (largest_gradient, ema_decay), "above 0, in 0..1")
     rate = rate if callable(rate) else warm_up_and_decay(rate)
 
     def objective(vector, x_0, t, eps):
@@ -128,11 +133,13 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
         x_0 = draw(rng, batch)
         t = times(rng, schedule.T, batch)
         eps = standard_normal(rng, x_0)
-        value, gradient = objective(state.weights, x_0, t, eps)
-        gradient, norm = clip_norm(gradient, largest_gradient)
-        if not (np.isfinite(value) and np.isfinite(norm)):
-            raise FloatingPointError(f"the loss is {value} and its gradient's length {norm} at step {state.step + 1}: "
-                                     f"the training has diverged; use a smaller learning rate")
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+            value, gradient = objective(state.weights, x_0, t, eps)
+            gradient, norm = clip_norm(gradient, largest_gradient)
+            growth = np.linalg.norm(state.weights) / usual
+        if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):
+            raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights are {growth:.3g} times "
+                                     f"their first size at step {state.step + 1}: the training has diverged; use a smaller learning rate")
         done = state.step / steps if progress is None else progress()
         state = adam(state, gradient, rate(state.step, done))
         state = state._replace(ema=ema_update(state.ema, state.weights, ema_decay, state.step))

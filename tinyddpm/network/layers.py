@@ -3,6 +3,7 @@ from typing import Callable, NamedTuple
 
 import numpy
 
+from ..gaussian import check
 from .primitives import affine
 
 
@@ -13,14 +14,19 @@ class Network(NamedTuple):
     apply: Callable
 
 
+def check_sizes(**sizes):
+    """ValueError unless every size is a whole number of 1 or more."""
+    for name, size in sizes.items():
+        check(isinstance(size, (int, numpy.integer)) and size >= 1, name, size, "a whole number of 1 or more")
+
+
 def time_embedding(t, dim):
     """e(t): sines and cosines of t at `dim`/2 frequencies falling from 1 to 1/10000, (B, dim) float64.
 
     (Vaswani et al. 2017 §3.5; Ho appendix B.)  ⟨e(t), e(s)⟩ depends on t − s alone, and |e|² = dim/2.
     An odd dim leaves out the last cosine.  t: () or (B,); dim ≥ 1.  ValueError: dim < 1.
     """
-    if dim < 1:
-        raise ValueError(f"dim = {dim}: an embedding has one dimension or more")
+    check_sizes(dim=dim)
     pairs = (dim + 1) // 2
     frequencies = 10000.0 ** (-numpy.arange(pairs) / max(pairs - 1, 1))
     angles = numpy.atleast_1d(t)[:, None] * frequencies

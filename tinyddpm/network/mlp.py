@@ -1,6 +1,6 @@
 """A small multilayer perceptron, for points: x_t and t in, the guessed noise out."""
 
-from .layers import Network, dense, dense_init, in_dtype_of, time_embedding
+from .layers import Network, check_sizes, dense, dense_init, in_dtype_of, time_embedding
 from .primitives import silu
 
 
@@ -9,8 +9,9 @@ def mlp(dimensions=2, width=128, depth=3, embedding=64, learned_variance=False):
 
     The hidden state h starts as a linear map of x_t plus what its embedding says of t, and each block
     adds W₂·silu(W₁·silu(h)) to it.  The last layer starts at zero, so an untrained network guesses zero noise.
-    learned_variance: the output is the pair (ε̂, v), v starting at ½.
+    learned_variance: the output is the pair (ε̂, v), v starting at ½.  ValueError: a size below 1.
     """
+    check_sizes(dimensions=dimensions, width=width, depth=depth, embedding=embedding)
     outputs = dimensions * (2 if learned_variance else 1)
 
     def init(rng):

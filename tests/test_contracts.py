@@ -1,0 +1,217 @@
+"""Every public function keeps its word.
+
+Inside its documented domain it returns finite values of the documented shape and dtype and leaves its arguments
+untouched; outside it raises a ValueError or TypeError that names the argument, its value and the domain.
+"""
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinyddpm
+from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser, bits_per_dim, conv_denoiser,
+                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, hybrid_loss, last, ledger,
+                      linear, load, log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse, simple_loss,
+                      simple_weights, step_term, time_embedding, toy, toys, train, training, transition, v_loss, vlb_loss)
+from tinyddpm.network.weights import leaves
+from tinyddpm.schedule import respace
+
+
+def frozen(array):
+    """Written to, it raises."""
+    array.flags.writeable = False
+    return array
+
+
+@st.composite
+def chains(draw, shapes=((1,), (2,), (3, 4), (4, 5, 2))):
+    """A schedule, x and y of one shape and dtype, a t or a t for each, times s < t."""
+    schedule = draw(st.one_of(st.integers(1, 40).map(cosine), st.integers(25, 60).map(linear), st.integers(1, 40).map(log_snr_uniform),
+                              st.lists(st.floats(1e-6, 0.5), min_size=1, max_size=12).map(Schedule)))
+    B, shape, dtype = draw(st.integers(1, 4)), draw(st.sampled_from(shapes)), draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(draw(st.integers(0, 2 ** 32)))
+    x, y, z = (frozen(draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal((B, *shape), dtype)) for _ in range(3))
+    t = draw(st.one_of(st.integers(1, schedule.T), st.just(frozen(rng.integers(1, schedule.T, B, endpoint=True)))))
+    return SimpleNamespace(schedule=schedule, x=x, y=y, z=z, t=t, s=t - 1, B=B, D=int(np.prod(shape)), dtype=np.dtype(dtype), rng=rng,
+                           levels=frozen((np.round(np.clip(x, -1, 1) * 127.5 + 127.5) / 127.5 - 1).astype(dtype)),
+                           denoiser=lambda x, t: 0.5 * x, learned=lambda x, t: (0.5 * x, 0 * x + np.asarray(0.5, x.dtype)))
+
+
+def like(*arrays):
+    return lambda c: [(array, c.x.shape, c.dtype) for array in arrays]
+
+
+def gaussian(g):
+    """The mean has x's shape and dtype, and the variance broadcasts against it."""
+    return lambda c: [(g.mean, c.x.shape, c.dtype), (g.var + 0 * c.x, c.x.shape, c.dtype)]
+
+
+def per_item(array, *shape, dtype=None):
+    return lambda c: [(array, (c.B, *shape), dtype or c.dtype)]
+
+
+def number(value):
+    return lambda c: [(np.asarray(value), (), np.asarray(value).dtype)]
+
+
+def table(array):
+    return lambda c: [(array[1:], (c.schedule.T,), np.dtype(float))]
+
+
+F64 = np.dtype(float)
+PROMISES = {
+    "Gaussian.log_prob": lambda c: per_item(Gaussian(c.x, frozen(c.y ** 2 + 1)).log_prob(c.z)),
+    "Gaussian.sample": lambda c: like(Gaussian(c.x, c.y ** 2).sample(c.z)),
+    "Gaussian.entropy": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).entropy()),
+    "Gaussian.kl": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1))),
+    "Gaussian.level_log_prob": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).level_log_prob(c.levels)),
+    "Schedule": lambda c: lambda c: [(getattr(c.schedule, name)[1:], (c.schedule.T,), F64) for name, value in vars(c.schedule).items() if name != "T"],
+    "respace": lambda c: number(respace(c.schedule, [c.schedule.T])[0].alpha_bar[1]),
+    "step": lambda c: gaussian(forward.step(c.schedule, c.x, c.t)),
+    "marginal": lambda c: gaussian(marginal(c.schedule, c.x, c.t)),
+    "diffuse": lambda c: like(diffuse(c.schedule, c.x, c.t, c.y)),
+    "transition": lambda c: gaussian(transition(c.schedule, c.x, c.s, c.t)),
+    "posterior": lambda c: gaussian(posterior(c.schedule, c.x, c.y, c.t)),
+    **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.y, c.t)) for name in (
+        "x_0_from_eps", "eps_from_x_0", "v_from_eps", "eps_from_v", "score_from_eps", "eps_from_score", "mean_from_eps", "mean_from_x_0",)},
+    "learned_variance": lambda c: like(reverse.learned_variance(c.schedule, c.x, c.t, c.y)),
+    "variance_table": lambda c: table(reverse.variance_table(c.schedule, "beta_tilde")),
+    **{f"as_denoiser {name}": lambda c, name=name: like(as_denoiser(c.schedule, c.denoiser, name)(c.x, c.t)) for name in reverse.TO_EPS},
+    "predict": lambda c: like(*itertools.chain(predict(c.schedule, c.denoiser, c.x, c.t)[2:4], predict(c.schedule, c.denoiser, c.x, c.t, (-1, 1))[2:4])),
+    "reverse.step": lambda c: gaussian(reverse.step(c.schedule, predict(c.schedule, c.learned, c.x, c.t), "learned")),
+    "ancestral_sampling": lambda c: like(last(ancestral_sampling(c.schedule, c.denoiser, c.x, c.rng))),
+    "ddim_step": lambda c: gaussian(ddim_step(c.schedule, predict(c.schedule, c.denoiser, c.x, c.t), c.s, 0.7)),
+    "ddim_sampling": lambda c: like(last(ddim_sampling(c.schedule, c.denoiser, c.x, c.rng, 1 + c.schedule.T // 2, 0.5))),
+    "prior_term": lambda c: per_item(prior_term(c.schedule, c.x)),
+    "step_term": lambda c: per_item(step_term(c.schedule, c.denoiser, c.x, c.t, c.y)),
+    "step_term learned": lambda c: per_item(step_term(c.schedule, c.learned, c.levels, c.t, c.y, "learned", Gaussian.level_log_prob)),
+    "losses": lambda c: lambda c: [pair for loss in (simple_loss, v_loss, vlb_loss) for pair in number(loss(c.schedule, c.denoiser, c.x, c.t, c.y))(c)],
+    "hybrid_loss": lambda c: number(hybrid_loss(c.schedule, c.learned, c.x, c.t, c.y)),
+    "simple_weights": lambda c: table(simple_weights(c.schedule, "beta")),
+    "bits_per_dim": lambda c: like(bits_per_dim(c.x, c.D).astype(c.dtype)),
+    "ledger": lambda c: per_item(ledger(c.schedule, c.denoiser, 1e-3 * c.x, c.rng, clip=(-1, 1), batch=3).terms, c.schedule.T + 1, dtype=F64),
+    "first_form_terms": lambda c: per_item(first_form_terms(c.schedule, c.denoiser, c.x, c.rng), c.schedule.T + 1, dtype=F64),
+    "FiniteData.denoiser": lambda c: like(FiniteData(c.y).denoiser(c.schedule)(c.x, c.t)),
+    "FiniteData.log_q": lambda c: per_item(FiniteData(c.y).log_q(c.schedule, c.x, c.t), dtype=F64),
+    "time_embedding": lambda c: lambda c: [(time_embedding(np.full(c.B, c.t), 7), (c.B, 7), F64)],
+    "to_images": lambda c: lambda c: [(data.to_images(c.x), c.x.shape, np.dtype(np.uint8))],
+    "from_levels": lambda c: lambda c: [(data.from_levels(data.to_images(c.x)), c.x.shape, np.dtype(np.float32))],
+}
+
+
+@pytest.mark.filterwarnings("ignore:L_T")  # what these schedules leave is said, and not what is tried here
+@pytest.mark.parametrize("name", PROMISES)
+@settings(max_examples=25)
+@given(c=chains())
+def test_inside_the_domain_all_is_finite_and_of_the_shape_and_dtype_that_is_promised(name, c):
+    for array, shape, dtype in PROMISES[name](c)(c):
+        assert np.shape(array) == shape and np.asarray(array).dtype == dtype and np.isfinite(array).all(), (name, np.shape(array), array)
+
+
+@settings(max_examples=20)
+@given(chains(shapes=((1,), (2,), (3,))), st.integers(1, 3))
+def test_mixtures(c, K):
+    root = c.rng.standard_normal((K, c.D, c.D))
+    mixture = Mixture(frozen(c.rng.random(K) + 0.1), frozen(c.rng.standard_normal((K, c.D))), frozen(root @ root.swapaxes(1, 2) + np.eye(c.D)))
+    promised = [(mixture.sample(c.rng, 5), (5, c.D), F64), (mixture.log_prob(c.x), (c.B,), F64), (mixture.log_q(c.schedule, c.x, c.t), (c.B,), F64),
+                (mixture.denoiser(c.schedule)(c.x, c.t), c.x.shape, c.dtype), (mixture.covariance, (c.D, c.D), F64)]
+    for array, shape, dtype in promised:
+        assert array.shape == shape and array.dtype == dtype and np.isfinite(array).all()
+
+
+@settings(max_examples=15)
+@given(chains(shapes=((3,), (5, 6), (4, 4, 3))), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.booleans())
+def test_networks(c, width, depth, embedding, learned_variance):
+    options = dict(width=width, embedding=embedding, learned_variance=learned_variance)
+    network = (mlp(3, depth=depth, **options) if c.x.ndim == 2 else
+               conv_denoiser(3 if c.x.ndim == 4 else 1, outer_blocks=1, inner_blocks=depth, **options))
+    weights = network.init(c.rng)
+    for leaf in leaves(weights):
+        assert leaf.dtype == np.float32 and np.isfinite(leaf).all()
+        frozen(leaf)
+    output = network.apply(weights, c.x, c.t)
+    assert isinstance(output, tuple) == learned_variance
+    for array in output if learned_variance else (output,):
+        assert array.shape == c.x.shape and array.dtype == c.dtype and np.isfinite(array).all()
+
+
+def test_training_keeps_its_promise():
+    rows = frozen(np.random.default_rng(0).standard_normal((30, 2), np.float32))
+    steps = list(train(mlp(2, 8, 1), cosine(10), lambda rng, n: rows[rng.integers(30, size=n)], np.random.default_rng(0), 3, batch=4))
+    assert [step.state.step for step in steps] == [1, 2, 3]
+    for step in steps:
+        assert np.isfinite([step.loss, step.gradient_norm]).all()
+        assert all(vector.dtype == np.float32 and np.isfinite(vector).all() for vector in step.state[1:])
+
+
+@pytest.mark.parametrize("name", toys.TOYS)
+def test_toys(name):
+    points = frozen(toy(name).sample(np.random.default_rng(0), 50))
+    assert points.shape == (50, 2) and points.dtype == F64 and np.isfinite(toy(name).log_prob(points)).all()
+
+
+# Outside
+
+S, X, RNG = cosine(10), frozen(np.zeros((3, 2))), np.random.default_rng(0)
+
+
+def half(x, t):
+    return 0.5 * x
+
+
+def trained(**options):
+    return lambda: list(train(mlp(2, 8, 1), S, lambda rng, n: rng.standard_normal((n, 2), np.float32), RNG, **{"steps": 1, "batch": 2, **options}))
+
+
+OUTSIDE = [
+    (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform("9"), "T = 9"),
+    (lambda: linear(100, beta_1=-1.0), "beta_1 = -"), (lambda: linear(5), "larger T"), (lambda: cosine(10, s=-1), "s = -1"),
+    (lambda: cosine(10, s=np.nan), "s = nan"), (lambda: cosine(10, beta_max=0), "beta_1 = 0"), (lambda: log_snr_uniform(9, np.inf, 0), "log_snr_1 = inf"),
+    (lambda: log_snr_uniform(9, 1, 2), "log_snr_T = 2"), (lambda: Schedule([[0.1]]), "(1, 1)"), (lambda: Schedule([0.1, np.nan]), "beta_2 = nan"),
+    (lambda: respace(S, [3, 2]), "[3 2]"), (lambda: marginal(S, [1.0], 1), "list"), (lambda: marginal(S, np.ones((3, 2), int), 1), "int64"),
+    *[(lambda t=t: diffuse(S, X, t, X), mention) for t, mention in (
+        (0, "t = 0"), (11, "T = 10"), (1.5, "t = 1.5"), (True, "t = True"), (None, "t = None"), (np.ones(2, int), "(2,)"), (np.ones((3, 1), int), "(3, 1)"))],
+    (lambda: diffuse(S, X, 1, X[:1]), "eps has shape (1, 2)"), (lambda: transition(S, X, 3, 3), "s = 3"), (lambda: transition(S, X, -1, 3), "t = -1"),
+    (lambda: posterior(S, X, X[:, :1], 1), "x_0 has shape (3, 1)"), (lambda: Gaussian(X, np.ones(())).log_prob(X[:1]), "x has shape (1, 2)"),
+    (lambda: Gaussian(X, np.ones(())).level_log_prob(X + 0.3), "x_0 holds 0.3"), (lambda: as_denoiser(S, half, "y"), "predicts = 'y'"),
+    (lambda: as_denoiser(S, half, ["v"]), "predicts = ['v']"), (lambda: predict(S, half, X, 1, clip=(1, -1)), "clip = (1, -1)"),
+    (lambda: predict(S, lambda x, t: x[:1], X, 1), "eps has shape (1, 2)"), (lambda: reverse.variance_table(S, "gamma"), "variance = 'gamma'"),
+    (lambda: reverse.variance_table(S, -S.beta), "variance[1] = -"), (lambda: reverse.variance_table(S, [1.0]), "(1,)"),
+    (lambda: last(ancestral_sampling(S, half, X, RNG, start=11)), "T = 10"), (lambda: last(ancestral_sampling(S, half, X, RNG, variance="learned")), "learned"),
+    (lambda: last(ddim_sampling(S, half, X, eta=1.5)), "eta = 1.5"), (lambda: last(ddim_sampling(S, half, X, RNG, eta=np.nan)), "eta = nan"),
+    (lambda: last(ddim_sampling(S, half, X, steps=0)), "steps = 0"), (lambda: last(ddim_sampling(S, half, X, steps=[1, 1])), "steps = [1, 1]"),
+    (lambda: ddim_step(S, predict(S, half, X, 3), 3), "s = 3"), (lambda: v_loss(S, half, X, 0, X), "t = 0"), (lambda: hybrid_loss(S, half, X, 1, X), "learned"),
+    (lambda: bits_per_dim(1.0, 0), "dimensions = 0"), (lambda: Ledger(X, X, -1).bits_per_dim(1.0), "dimensions = -1"),
+    (lambda: ledger(S, half, X[:0], RNG), "(0, 2)"), (lambda: ledger(S, half, X[0], RNG), "(2,)"), (lambda: ledger(S, half, X, RNG, batch=0), "batch = 0"),
+    (lambda: ledger(S, half, X + np.nan, RNG), "finite"), (lambda: simple_weights(S, "x"), "variance = 'x'"),
+    (lambda: Mixture([1], [[0, np.nan]], [np.eye(2)]), "NaN"), (lambda: Mixture([0.0], [[0, 0]], [np.eye(2)]), "weights"),
+    (lambda: Mixture([1], [[0, 0]], [-np.eye(2)]), "covariances"), (lambda: Mixture([1], [[0, 0]], [np.eye(2)]).log_prob(X[:, :1]), "(3, 1)"),
+    (lambda: Mixture([1], [[0, 0]], [np.eye(2)]).denoiser(S)(X[:, :1], 1), "(3, 1)"), (lambda: FiniteData([]), "(0,)"),
+    (lambda: FiniteData(X).denoiser(S)(np.zeros((3, 5)), 1), "(3, 5)"), (lambda: time_embedding(1, 0), "dim = 0"), (lambda: time_embedding(1, 2.5), "dim = 2.5"),
+    (lambda: mlp(0), "dimensions = 0"), (lambda: mlp(width=-1), "width = -1"), (lambda: mlp(depth=1.5), "depth = 1.5"), (lambda: conv_denoiser(0), "channels = 0"),
+    (lambda: conv_denoiser(inner_blocks=0), "inner_blocks = 0"), (trained(batch=0), "batch"), (trained(rate=-1), "rate = -1"), (trained(rate=np.nan), "rate = nan"),
+    (trained(ema_decay=2), "ema_decay"), (trained(largest_gradient=0), "largest_gradient"), (trained(predicts="q"), "predicts = 'q'"),
+    (lambda: toy("moon"), "'moon'"), (lambda: toy("checkerboard").log_prob(np.zeros((3, 3))), "(3, 3)"), (lambda: load("a.txt"), "'.txt'"),
+    (lambda: data.split(X, 0), "held_out = 0"), (lambda: data.split(X[:1]), "1 rows"), (lambda: data.from_levels(X), "float64"),
+    (lambda: data.to_images(X + np.nan), "NaN"), (lambda: tinyddpm.mnist_full("/nowhere"), "/nowhere"),
+]
+
+
+@pytest.mark.parametrize("call, mention", OUTSIDE)
+def test_outside_the_domain_the_argument_and_its_value_are_named(call, mention):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert mention in str(error.value) and len(str(error.value)) > len(mention) + 12, str(error.value)
+
+
+def test_no_public_name_is_left_out():
+    """Each is named above, or is a plain record, or has a file of tests to itself."""
+    elsewhere = {"elbo", "forward", "reverse", "oracle", "gaussian", "schedule", "network", "training", "toys", "data", "run", "plot",  # modules
+                 "State", "Network", "mnist"}
+    source = Path(__file__).read_text(encoding="utf-8").partition("PROMISES")[2]
+    public = {name for name, value in vars(tinyddpm).items() if not name.startswith("_") and callable(value)} - elsewhere
+    assert not {name for name in public if name not in source}

@@ -1,0 +1,224 @@
+"""Files by somebody who means no good: one sentence, exit code 2, nothing run, no hang, and no more than 1 GB of memory."""
+import contextlib
+import gzip
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from fuzz import IMAGES, POINTS, Readers, idx, mutated, saved, small_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyddpm.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    return Readers(tmp_path_factory.mktemp("readers"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return small_run(tmp_path_factory.mktemp("run"))
+
+
+def refused(capsys, *arguments):
+    """The one line on stderr with which a command ends in exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as error:
+        main([str(argument) for argument in arguments])
+    output, message = capsys.readouterr()
+    assert error.value.code == 2 and not output and message.endswith("\n") and message[:-1].isprintable(), message
+    return message
+
+
+def test_good_files_are_read(readers):
+    assert all(readers.attempt(name, good) for name in readers.good for good in readers.good[name])
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_whatever_happened_to_a_file_it_is_read_or_refused_in_a_line(readers, draw):
+    name = draw.draw(st.sampled_from(list(readers.read)))
+    good = draw.draw(st.sampled_from(readers.good[name]))
+    readers.attempt(name, mutated(good, random.Random(draw.draw(st.integers(0, 2 ** 32)))))
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_no_bit_of_a_packed_file_can_turn_unseen(readers, draw):
+    """.npz and .gz carry checksums; what they do not cover is their own bookkeeping, which changes no number."""
+    name, k = draw.draw(st.sampled_from([("npz", 0), ("npz", 1), ("idx", 1), ("checkpoint.npz", 0)]))
+    path, read = readers.read[name]
+    content = bytearray(readers.good[name][k])
+    path.write_bytes(content)
+    before = read(path)
+    content[draw.draw(st.integers(0, len(content) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with contextlib.suppress(ValueError):
+        after = read(path)
+        if name == "checkpoint.npz":
+            before, after = before[0].state.weights, after[0].state.weights
+        assert np.array_equal(before, after)
+
+
+# What is made with care rather than by accident
+
+
+def npy_header(text, version=(1, 0)):
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(text)) + text.encode("latin1")
+
+
+def npy_claim(shape, descr="<f8"):
+    return npy_header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+
+
+def zipped(name, packed, size, method=zipfile.ZIP_DEFLATED, flags=0, copies=1):
+    """A zip archive with one entry (listed `copies` times), whatever it claims to be."""
+    common = struct.pack("<5H3L2H", 20, flags, method, 0, 33, 0, len(packed), size, len(name), 0)
+    listed = b"PK\1\2" + struct.pack("<H", 20) + common + struct.pack("<3H2L", 0, 0, 0, 0, 0) + name
+    content = b"PK\3\4" + common + name + packed
+    return content + copies * listed + b"PK\5\6" + struct.pack("<4H2LH", 0, 0, copies % 65536, copies % 65536, copies * len(listed), len(content), 0)
+
+
+def deflated_zeros(head, megabytes):
+    """`head` and megabytes of zeros, deflated a thousandfold: the block for one megabyte, again and again."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    begin = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(2 ** 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return begin + block * megabytes + packer.flush()
+
+
+def gzipped_zeros(head, megabytes):
+    return gzip.compress(b"")[:10] + deflated_zeros(head, megabytes) + bytes(8)
+
+
+TEN_GB = 10 * 1024
+HOSTILE = {
+    "huge.npy": npy_claim((10 ** 12, 2)) + bytes(160),
+    "overflow.npy": npy_claim((2 ** 62, 4)) + bytes(160),
+    "negative.npy": npy_claim((-1, 2)) + bytes(160),
+    "nothing_wide.npy": npy_claim((2, 10 ** 15), "<U0") + bytes(160),
+    "many_axes.npy": npy_claim((1,) * 200) + bytes(8),
+    "structured.npy": npy_header("{'descr': [('a', '<f8'), ('b', '<f8')], 'fortran_order': False, 'shape': (10,)}") + bytes(160),
+    "code.npy": npy_header("{'descr': __import__('os').getcwd(), 'fortran_order': False, 'shape': (10,)}") + bytes(160),
+    "nested.npy": npy_header("(" * 9000),
+    "long_header.npy": npy_header(" " * 60_000),
+    "header_of_4_GB.npy": b"\x93NUMPY\2\0\xff\xff\xff\xff{",
+    "header_3.npy": npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }\n", (3, 0)) + bytes(32),
+    "trailing.npy": saved(np.save, POINTS) + b"\0",
+    "bomb.npz": zipped(b"x.npy", deflated_zeros(npy_claim((TEN_GB * 2 ** 17, 1)), TEN_GB), 2 ** 32 - 1),
+    "liar.npz": zipped(b"x.npy", deflated_zeros(npy_claim((2 ** 20, 1)), TEN_GB), 2 ** 20 + 80),
+    "list.npz": zipped(b"x.npy", b"", 0, copies=10 ** 6),
+    "packed_else.npz": zipped(b"x.npy", b"\x09\x04\x05\x00\x5d\xff\xff\xff\xff" + bytes(50), 200, zipfile.ZIP_LZMA),
+    "secret.npz": zipped(b"x.npy", bytes(200), 188, zipfile.ZIP_STORED, flags=1),
+    "climbs.npz": zipped(b"../../x.npy", b"", 0),
+    "speaks.npz": zipped(b"\x1b[2J\nall is well", b"", 0),
+    "two_of_a_name.npz": zipped(b"x.npy", b"", 0, copies=2),
+    "one_line.csv": b"1," * (2 ** 21),
+    "no_numbers.csv": bytes(2 ** 21),
+    "long_number.csv": b"1" * 900_000 + b",2\n" + b"1,2\n" * 20,
+    "long_word.csv": b"1,2\n" + b"\x1b" * 900_000 + b",2\n",
+    "claims_all/train-images-idx3-ubyte": struct.pack(">4I", 2051, 2 ** 32 - 1, 2 ** 32 - 1, 2 ** 32 - 1),
+    "bomb/train-images-idx3-ubyte.gz": gzipped_zeros(struct.pack(">4I", 2051, TEN_GB, 1024, 1024), TEN_GB),
+    "more_than_said/train-images-idx3-ubyte.gz": gzipped_zeros(struct.pack(">4I", 2051, 2, 1024, 1024), TEN_GB),
+    "padded/train-images-idx3-ubyte.gz": gzip.compress(idx(IMAGES)) + bytes(2 ** 24) + b"!",
+    "named/train-images-idx3-ubyte.gz": b"\x1f\x8b\x08\x08\0\0\0\0\0\xff" + b"n" * 2 ** 24,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused(tmp_path, capsys, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(HOSTILE[name])
+    if path.parent != tmp_path:  # a folder of idx files, the others good
+        for other, array in (("train-labels-idx1", IMAGES[:, 0, 0]), ("t10k-images-idx3", IMAGES), ("t10k-labels-idx1", IMAGES[:, 0, 0])):
+            (path.parent / f"{other}-ubyte").write_bytes(idx(array))
+        path = path.parent
+    message = refused(capsys, "train", "--data", path, "--out", tmp_path / "run")
+    assert str(path) in message and len(message) < 700 + len(str(path)) and not (tmp_path / "run").exists()
+
+
+def test_what_has_no_end_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zeros.npy").symlink_to("/dev/zero")
+    (tmp_path / "folder.npz").mkdir()
+    for path in tmp_path.iterdir():
+        assert path.name in refused(capsys, "elbo", "--data", path, tmp_path) or "no run folder" in refused(capsys, "elbo", tmp_path)
+        assert path.name in refused(capsys, "train", "--data", path, "--out", tmp_path / "run")
+
+
+SETTINGS = {"depth": {"network": {"depth": 10 ** 18}}, "width": {"network": {"width": 4096, "depth": 1000}}, "T": {"T": 10 ** 12},
+            "steps": {"steps": 10 ** 400}, "shape": {"shape": [10 ** 9]}, "shapes": {"shape": [1] * 10 ** 5}, "scale": {"scale": [1] * 300_000},
+            "minutes": {"minutes": "1"}, "name": {"data": ["moons"]}, "kind": {"kind": {"points": 1}}, "seed": {"seed": -1}}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_hostile_settings_are_refused(run, tmp_path, capsys, name):
+    folder = shutil.copytree(run, tmp_path / "run")
+    whole = json.loads((folder / "settings.json").read_text())
+    change = {key: {**whole[key], **value} if key == "network" else value for key, value in SETTINGS[name].items()}
+    (folder / "settings.json").write_text(json.dumps({**whole, **change}))
+    assert "damaged" in refused(capsys, "sample", folder)
+
+
+@pytest.mark.parametrize("content", [b"[" * 10 ** 5, b'{"a": ' * 10 ** 5, b"9" * 10 ** 5, b" " * 2 ** 21 + b"{}", b"null", b'{"format": NaN}', b"\xff\xfe"])
+def test_settings_that_are_none_are_refused(run, tmp_path, capsys, content):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "settings.json").write_bytes(content)
+    for command in (["sample"], ["elbo"], ["train", "--resume"]):
+        assert "damaged" in refused(capsys, *command, folder)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
+@pytest.mark.parametrize("name", ["data.npy", "data.npz", "checkpoint.npz", "held_out.npy"])
+def test_nothing_is_unpickled(run, tmp_path, capsys, name):
+    trap, folder = np.array([Trap(tmp_path / "sprung")] * 4, object), shutil.copytree(run, tmp_path / "run")
+    if name.endswith("npy"):
+        np.save(folder / name, trap, allow_pickle=True)
+    elif name == "data.npz":
+        np.savez(folder / name, x=trap)
+    else:
+        with np.load(folder / name) as arrays:
+            np.savez(folder / name, **{**arrays, "rng": trap, "weights": trap})
+    command = ["elbo", folder] + (["--data", folder / name] if "data" in name else [])
+    assert "unpickled" in refused(capsys, *command) and not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("option", ["steps", "batch", "T", "width", "depth", "n"])
+@pytest.mark.parametrize("value", ["1" + "0" * 12, "1" + "0" * 18, "1" + "0" * 400])
+def test_absurd_sizes_are_refused(run, tmp_path, capsys, option, value):
+    command = ["sample", run] if option == "n" else ["train", "--data", "moons", "--out", tmp_path / "run"]
+    with pytest.raises(SystemExit) as error:
+        main([*map(str, command), f"--{option}", value])
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.value.code == 2 and option in message and len(message) < 700 and not (tmp_path / "run").exists()
+
+
+def test_together_they_take_less_than_1_gb(tmp_path):
+    """The largest of them in a process of its own, whose memory is measured."""
+    if not hasattr(os, "wait4"):
+        pytest.skip("nobody counts here")
+    for name in ("bomb.npz", "liar.npz", "list.npz", "one_line.csv", "huge.npy"):
+        (tmp_path / name).write_bytes(HOSTILE[name])
+    code = "import sys, tinyddpm\nfor path in sys.argv[1:]:\n  try: tinyddpm.load(path)\n  except ValueError: pass"
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, tmp_path.iterdir())])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status  # it has been waited for
+    assert status == 0 and usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < 1e9

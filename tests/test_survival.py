@@ -1,0 +1,177 @@
+"""Runs survive: killed, interrupted, out of disk, out of memory's reach, or wanted by two at once."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from kills import SETTINGS, contents, kill_and_resume
+
+from tinyddpm import run as runs
+from tinyddpm import training
+from tinyddpm.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    main(["train", *SETTINGS, "--out", str(folder)])
+    return folder
+
+
+def refused(capsys, *arguments):
+    """The one sentence with which a command ends in exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as error:
+        main([str(argument) for argument in arguments])
+    message = capsys.readouterr().err.strip().splitlines()[-1].rpartition("\r")[2]
+    assert error.value.code == 2 and message.startswith("tinyddpm: "), message
+    return message
+
+
+def test_killed_and_resumed_is_never_killed(whole, tmp_path):
+    kill_and_resume(tmp_path / "run", 2, random.Random(0), patience=1.2)
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+@pytest.mark.parametrize("module, name, when", [
+    (runs.elbo, "simple_loss", 1), (runs.elbo, "simple_loss", 41), (training, "ema_update", 37), (training, "ema_update", 60),
+    (json, "dumps", 1), (json, "dumps", 24), (os, "replace", 1), (os, "replace", 55)])
+def test_interrupted_anywhere_and_resumed_is_never_interrupted(whole, tmp_path, monkeypatch, module, name, when):
+    """Ctrl-C after the random numbers of a step are drawn, before its state is complete, while a checkpoint is written."""
+    function, calls = getattr(module, name), []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == when:
+            raise KeyboardInterrupt
+        return function(*args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as error:
+        patch.setattr(module, name, interrupted)
+        main(["train", *SETTINGS, "--out", str(tmp_path / "run"), "--save-every", "0.005"])
+    assert "interrupted" in error.value.code and not list((tmp_path / "run").glob("*.partial"))
+    main(["train", "--resume", str(tmp_path / "run")])
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_sigterm_writes_a_checkpoint(tmp_path):
+    process = subprocess.Popen([sys.executable, "-m", "tinyddpm", "train", *SETTINGS, "--steps", "1000000", "--out", tmp_path / "run"],
+                               stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "settings.json").exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate(timeout=20)[1]
+    assert process.returncode == 1 and message.splitlines()[-1].startswith("tinyddpm: interrupted") and "Traceback" not in message
+    assert runs.load(tmp_path / "run")[0].state.step > 0
+
+
+def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
+    again = shutil.copytree(whole, tmp_path / "again")
+    main(["train", "--resume", str(again)])
+    assert contents(again) == contents(whole)
+
+
+def test_the_clock_goes_on_from_where_it_was(tmp_path):
+    dataset = runs.open_data("moons")
+    run, rng = runs.start(dataset, minutes=0.01, batch=4)
+    run = runs.fit(run, dataset, rng, tmp_path)
+    seconds = float((tmp_path / "log.csv").read_text().splitlines()[-1].split(",")[-1])
+    assert 0.4 < seconds < 0.7
+    longer = {**run.settings, "minutes": 0.02}
+    (tmp_path / "settings.json").write_text(json.dumps(longer))
+    run, rng = runs.load(tmp_path)
+    began = time.monotonic()
+    more = runs.fit(run, dataset, rng, tmp_path)
+    assert more.state.step > run.state.step and time.monotonic() - began < 0.9
+    assert runs.fit(more, dataset, rng, tmp_path).state.step == more.state.step  # its time is over
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(whole, tmp_path, capsys, monkeypatch):
+    """A limit on the size of files stands for the disk; the weights no longer fit, the smaller files do."""
+    resource = pytest.importorskip("resource")
+    folder = shutil.copytree(whole, tmp_path / "run")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "steps": 200}, indent=2))
+    before = (folder / "checkpoint.npz").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit, file in ((10_000, "held_out.npy"), (300, "held_out.npy")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        try:
+            message = refused(capsys, "train", "--resume", folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert "File too large" in message and file in message and "kept" in message
+        assert (folder / "checkpoint.npz").read_bytes() == before and not list(folder.glob("*.partial"))
+    main(["train", "--resume", str(folder)])  # with room again
+    assert runs.load(folder)[0].state.step == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    folder.chmod(0o500)
+    assert "Permission denied" in refused(capsys, "train", "--resume", folder)
+    assert "Permission denied" in refused(capsys, "train", *SETTINGS, "--out", folder / "inner")
+    folder.chmod(0o700)
+    assert contents(folder) == contents(whole)
+
+
+def test_one_process_trains_in_a_folder(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    with runs.locked(folder):
+        assert "by another process" in refused(capsys, "train", "--resume", folder)
+        main(["elbo", str(folder), "--n", "3"])  # reading is free
+    main(["train", "--resume", str(folder)])
+    with runs.locked(tmp_path / "new", new=True):
+        assert "exists already" in refused(capsys, "train", *SETTINGS, "--out", tmp_path / "new")
+        with pytest.raises(ValueError, match="by another process"), runs.locked(tmp_path / "new", new=True):
+            pass
+    with pytest.raises(ValueError, match="exists already"), runs.locked(folder, new=True):
+        pass  # somebody began and ended while we opened the data
+    assert contents(folder) == contents(whole)
+
+
+def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):
+    message = refused(capsys, "train", "--data", "moons", "--out", tmp_path / "run", "--rate", "10")
+    assert "diverged" in message and "smaller learning rate" in message
+    run, _ = runs.load(tmp_path / "run")
+    assert run.state.step == 0 and np.isfinite(run.state.weights).all()
+    main(["elbo", str(tmp_path / "run"), "--n", "5"])
+
+
+def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    with np.load(folder / "checkpoint.npz") as arrays:
+        np.savez(folder / "checkpoint.npz", **{**arrays, "ema": arrays["ema"] * np.float32(1e20)})
+    assert "diverged" in refused(capsys, "sample", folder, "--n", "3") and "diverged" in refused(capsys, "elbo", folder, "--n", "3")
+
+
+@pytest.mark.parametrize("loss, kind", [("simple", "moons"), ("vlb", "moons"), ("hybrid", "circles"), ("v", "mnist")])
+def test_every_loss_tells_a_divergence(tmp_path, capsys, loss, kind):
+    small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000"]
+    predicts = ["--predicts", "v"] if loss == "v" else []
+    assert "diverged" in refused(capsys, "train", "--data", kind, "--out", tmp_path / "run", "--rate", "10", "--loss", loss, *small, *predicts)
+
+
+def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
+    for option in (["--steps", "200"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"]):
+        assert option[0] in refused(capsys, "train", "--resume", whole, *option)
+    assert "no run folder" in refused(capsys, "train", "--resume", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert "--resume" in refused(capsys, "train", "--out", tmp_path / "x")
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    np.save(tmp_path / "a.npy", points)
+    main(["train", *SETTINGS, "--data", str(tmp_path / "a.npy"), "--out", str(tmp_path / "run")])
+    np.save(tmp_path / "b.npy", points[::-1])
+    assert "is not" in refused(capsys, "train", "--resume", tmp_path / "run", "--data", tmp_path / "b.npy")
+    (tmp_path / "a.npy").rename(tmp_path / "moved.npy")
+    assert "a.npy" in refused(capsys, "train", "--resume", tmp_path / "run")
+    main(["train", "--resume", str(tmp_path / "run"), "--data", str(tmp_path / "moved.npy")])
