@@ -29,7 +29,7 @@ if __name__ == "__main__" and atheris is not None:
     with atheris.instrument_imports(include=["tinyddpm", "zipfile", "gzip", "json", "numpy.lib"]):
         import tinyddpm.data
         import tinyddpm.run
-from tinyddpm import data, run as runs
+from tinyddpm import data, files, run as runs
 
 POINTS = np.arange(12.0).reshape(6, 2) ** 2
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
@@ -88,7 +88,7 @@ class Readers:
             result = None
         assert time.monotonic() - began < 10, f"{name} took {time.monotonic() - began:.0f} s"
         if isinstance(result, np.ndarray):
-            assert result.size and np.isfinite(result).all() and result.nbytes <= data.LARGEST
+            assert result.size and np.isfinite(result).all() and result.nbytes <= files.LARGEST
         return result is not None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, data, oracle, plot, reverse, toys
+from . import __version__, data, files, oracle, plot, reverse, toys
 from . import run as runs
 
 
@@ -84,7 +84,7 @@ def numbers(ledger):
 
 
 def write_json(path, report):
-    runs.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
+    files.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
 
 
 def main_job(arguments):
@@ -186,7 +186,7 @@ def sample(arguments):
     if not np.isfinite(step.x).all():
         raise ValueError(f"run = {arguments.run!r} gives samples that are not finite: its training has diverged")
     samples = run.decode(step.x)
-    runs.replace(out, lambda file: np.save(file, samples))
+    files.replace(out, lambda file: np.save(file, samples))
     figure = plot.image_grid(samples[:100]) if images else plot.scatter({"samples": (samples, plot.MODEL)})
     figure.savefig(out.with_suffix(".png"))
     print(f"{out}: {samples.dtype} {samples.shape}\n{out.with_suffix('.png')}: their picture")

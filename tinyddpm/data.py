@@ -1,20 +1,17 @@
 """Data: handwritten digits, and files of your own.
 
 Images are uint8 grey levels on disk and x_0 in [−1, 1] in the chain; points are what they are.
-A file may be damaged, or made by somebody who means no good: nothing in it is ever run, memory is asked for only after
-its size is known, and whatever is wrong with it becomes one sentence.
 """
-import array
 import hashlib
 import io
 import math
-import warnings
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .files import LARGEST, read_csv, read_file, read_npy, read_npz
 
 
 def from_levels(images):
@@ -180,60 +177,6 @@ def _parse_idx(read):
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-LARGEST = 380_000_000  # bytes of one file or one array; with the copies that training makes it stays below 1 GB
-
-
-def read_file(path, read, kind):
-    """read(file) of an opened file, or ValueError with one sentence: foreign bytes can make NumPy and zipfile raise anything."""
-    try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise ValueError("it is not a file with an end")  # a folder, or a pipe that would be waited for
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's own thoughts on old headers
-            if file.seek(0, io.SEEK_END) > LARGEST:
-                raise ValueError(f"it is larger than {LARGEST} bytes")
-            file.seek(0)
-            return read(file)
-    except Exception as error:
-        raise ValueError(f"{str(path)!r} cannot be read as {kind}: {one_line(error)}") from None
-
-
-def one_line(error):
-    """What an exception has to say, on one line of printable characters and not too many of them."""
-    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split()).split(". ")[0]
-    return "".join(c if c.isprintable() else "?" for c in text[:300]).rstrip(".")
-
-
-def read_npy(file, size=None):
-    """The array in an open .npy file.  size: of the file, where seeking its end would unpack it."""
-    if np.lib.format.read_magic(file) != (1, 0):  # later versions are for headers of more than 65535 bytes
-        raise ValueError("it is not of version 1.0 of the format")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    begin = file.tell()
-    size = (file.seek(0, io.SEEK_END) if size is None else size) - begin
-    if dtype.hasobject:
-        raise ValueError("Object arrays would have to be unpickled, which could run anything")
-    if dtype.kind not in "biufcU" or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size or size > LARGEST:
-        raise ValueError(f"its header says {dtype.kind}{dtype.itemsize} of shape {shape}, and {size} bytes follow")
-    file.seek(begin)
-    content = np.empty(size, np.uint8)
-    if file.readinto(content) != size:
-        raise ValueError("it ends before its array does")
-    return content.view(dtype).reshape(shape, order="F" if fortran_order else "C")
-
-
-def read_npz(file, choose):
-    """{name: array} of those arrays in an open .npz file that choose(names) names."""
-    entries = sum(block.count(b"PK\1\2") for block in iter(lambda: file.read(2 ** 20), b""))
-    if entries > 1000:  # zipfile would make an object of a kilobyte for each
-        raise ValueError(f"it holds {entries} arrays")
-    with zipfile.ZipFile(file) as archive:
-        chosen = [archive.getinfo(name + ".npy") for name in choose([name.removesuffix(".npy") for name in archive.namelist()])]
-        if sum(info.file_size for info in chosen) > LARGEST or {info.compress_type for info in chosen} - {0, zipfile.ZIP_DEFLATED}:
-            raise ValueError(f"it unpacks to more than {LARGEST} bytes, or is packed as NumPy packs nothing")
-        return {info.filename.removesuffix(".npy"): read_npy(archive.open(info), info.file_size) for info in chosen}
-
-
 # Files of your own.
 
 
@@ -273,35 +216,6 @@ def _the_one_array(file):
             raise ValueError(f"it holds {', '.join(names) or 'nothing'}, not one array or one named data, images or x")
         return chosen
     return read_npz(file, choose).popitem()[1]
-
-
-def read_csv(file):
-    """The numbers of an open .csv file, (N, D); empty lines do not count, nor does a first line of names."""
-    text, longest, most_lines = io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20, 10 ** 7
-    numbers, columns = array.array("d"), None
-    for i, line in enumerate(iter(lambda: text.readline(longest), ""), 1):
-        if len(line) == longest or i > most_lines or len(numbers) > LARGEST / 8:
-            raise ValueError(f"line {i} goes beyond {longest} characters, {most_lines} lines, or {LARGEST} bytes of numbers")
-        cells = line.split(",")
-        try:
-            row = list(map(float, cells))
-        except ValueError:
-            row = list(map(_number, cells))
-            if not line.strip() or i == 1 and set(row) == {None}:
-                continue
-            raise ValueError(f"line {i} has {cells[row.index(None)].strip()[:40]!r} where a number is expected") from None
-        if columns not in (None, len(row)):
-            raise ValueError(f"line {i} has {len(row)} numbers and the lines before it have {columns}")
-        numbers.extend(row)
-        columns = len(row)
-    return np.asarray(numbers).reshape(-1, columns or 1)
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def split(data, held_out=0.1):

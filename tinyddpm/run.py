@@ -17,14 +17,14 @@ import json
 import math
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from autograd import value_and_grad
 
-from . import data, elbo, pixels, schedule, toys, training
+from . import data, elbo, files, pixels, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 from .reverse import TO_EPS
@@ -314,7 +314,7 @@ def read_log(path, step):
     """The rows of log.csv up to that step; those of later ones were lost with the training, and it is done again."""
     if not step or not path.exists():
         return []
-    rows = data.read_file(path, data.read_csv, "a log")
+    rows = files.read_file(path, files.read_csv, "a log")
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns where the log of a training has 4: take it away to go on without")
     return [tuple(row) for row in rows.tolist() if row[0] <= step]
@@ -325,41 +325,12 @@ def save(folder, run, generator, log=()):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
-    replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     histograms = {} if run.table is None else run.table.histograms._asdict()
-    replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
-    replace(folder / "checkpoint.npz", lambda file: np.savez(
+    files.replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
+    files.replace(folder / "checkpoint.npz", lambda file: np.savez(
         file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms))
-    replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
-
-
-def replace(path, write):
-    """Write a file under another name, write(file), and give it its own when all of it is on the disk.
-
-    What stood there stays until then.  OSError: it cannot be written; nothing is left of the attempt.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "w+b") as file:  # "+": so NumPy writes through Python, which can say why it cannot
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_names(path.parent)
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror or error}, and what was there before is kept", str(path)) from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def sync_names(folder):
-    """A file's new name, too, is on the disk only when its folder is; systems that cannot say so are left alone."""
-    with suppress(OSError):
-        names = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(names)
-        finally:
-            os.close(names)
+    files.replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
 
 
 @contextmanager
@@ -375,7 +346,7 @@ def locked(folder, new=False):
         check_is_run(folder)
     with open(folder / "lock", "a") as file:
         try:
-            lock_file(file)
+            files.lock(file)
         except (BlockingIOError, PermissionError):
             raise ValueError(f"run = {str(folder)!r} is being trained by another process: wait for its end, or take another folder") from None
         except OSError:
@@ -383,16 +354,6 @@ def locked(folder, new=False):
         if new and (folder / "settings.json").exists():
             raise ValueError(f"run = {str(folder)!r} exists already: train --resume goes on with it")
         yield
-
-
-def lock_file(file):
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def check_is_run(folder):
@@ -405,9 +366,9 @@ def load(folder):
     folder = Path(folder)
     check_is_run(folder)
     try:
-        settings = json.loads(data.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
+        settings = json.loads(files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
         check_settings(settings)
-        arrays = data.read_file(folder / "checkpoint.npz", lambda file: data.read_npz(
+        arrays = files.read_file(folder / "checkpoint.npz", lambda file: files.read_npz(
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
@@ -423,7 +384,7 @@ def load(folder):
             raise ValueError(f"step = {state.step}: a whole number of 0 or more")
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out = data.read_file(folder / "held_out.npy", data.read_npy, "an array")
+        held_out = files.read_file(folder / "held_out.npy", files.read_npy, "an array")
         if (list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all()
                 or held_out.dtype != (np.float64 if settings["kind"] == "points" else np.uint8)):
             raise ValueError(f"held_out.npy, {held_out.dtype} of shape {held_out.shape}, does not go with "
@@ -432,5 +393,5 @@ def load(folder):
             raise ValueError(f"T = {settings['T']} does not go with {noise.T} betas")
     except Exception as error:  # whoever wrote these files, the user gets one sentence
         raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
-                         f"{type(error).__name__}: {data.one_line(error)}") from None
+                         f"{type(error).__name__}: {files.one_line(error)}") from None
     return Run(settings, noise, network, state, held_out, table), rng

@@ -5,6 +5,7 @@ nothing but its products, about half of it, and where another process has a core
 they are kept to one meanwhile, which takes threadpoolctl.  Without it, or with one item, all stays in one thread.
 """
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 
 import numpy as np
@@ -28,7 +29,7 @@ def in_halves(f, *batch):
         return [(1.0, f(*batch))]
     parts = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
     with controller.limit(limits=1, user_api="blas"):
-        first, second = [POOL.submit(f, *part) for part in parts]
+        first, second = [POOL.submit(copy_context().run, f, *part) for part in parts]  # NumPy's errstate goes along
         return [(n // 2 / n, first.result()), (1 - n // 2 / n, second.result())]
 
 
