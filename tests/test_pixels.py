@@ -31,7 +31,7 @@ def slow_posterior(prior, y, snr):
     return sum(w * z for w, z in zip(weights, pixels.LEVELS)) / sum(weights), np.log(sum(weights)) + max(exponents)
 
 
-@pytest.mark.parametrize("row", [0, 40, 100, 150, -1])
+@pytest.mark.parametrize("row", [0, 20, 50, 75, -1])
 def test_the_table_is_the_sum_over_levels(row):
     """At its entries to the round-off of float32; between them, near what a straight line makes of it."""
     log_snr, prior = TABLE.log_snr[row], np.array(HISTOGRAMS.levels[1])
@@ -40,7 +40,7 @@ def test_the_table_is_the_sum_over_levels(row):
     for column in (0, 1, 700, 1400, 2046, 2047):
         expected = slow_posterior(prior, (2 * column / 2047 - 1) * reach, np.exp(log_snr))
         assert TABLE.values[:, row, column, 1] == pytest.approx(expected, rel=2e-7, abs=1e-7)
-    if 0 < row < 150:
+    if 0 < row < 75:
         for y in RNG.uniform(-1, 1, 20):
             mean, evidence = TABLE(np.array([y]), np.array([log_snr + 0.03]))
             assert (mean[0, 1], evidence[0, 1]) == pytest.approx(slow_posterior(prior, y, np.exp(log_snr + 0.03)), abs=2e-3, rel=2e-3)

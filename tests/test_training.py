@@ -153,5 +153,5 @@ def test_halves_in_threads_are_the_whole(n):
 
 
 def test_without_threadpoolctl_all_stays_in_one_thread(monkeypatch):
-    monkeypatch.setattr(threads, "_controller", lambda: None)
+    monkeypatch.setattr(threads, "_blas", lambda: None)
     assert threads.in_halves(lambda x: x, np.arange(4))[0][1].tolist() == [0, 1, 2, 3]

@@ -27,6 +27,7 @@ from .forward import diffuse
 from .network.layers import Network, in_dtype_of
 from .network.primitives import sigmoid
 from .schedule import like
+from .threads import one_blas_thread
 
 LEVELS = numpy.arange(256) / 127.5 - 1
 
@@ -71,7 +72,7 @@ class Table:
     ValueError: histograms that are none.
     """
 
-    step, columns = 0.1, 2048
+    step, columns = 0.2, 2048
 
     def __init__(self, histograms, schedule):
         self.histograms = share, levels = Histograms(*histograms)
@@ -82,9 +83,13 @@ class Table:
         self.kinds, self.top = len(share), LEVELS[top]
         self.log_share, self.log_top = numpy.log(share), numpy.log(levels[:, top])
         others = numpy.where(numpy.arange(256) == top, 0, levels)
-        self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 6 * self.step, self.step)
+        self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 4 * self.step, self.step)
         self.values = numpy.empty((2, len(self.log_snr), self.columns, self.kinds), numpy.float32)
         self.error = numpy.empty(len(self.log_snr))
+        with one_blas_thread():  # its products are small
+            self._fill(share, levels, others)
+
+    def _fill(self, share, levels, others):
         for row, log_snr in enumerate(self.log_snr):
             y, snr = numpy.linspace(-1, 1, self.columns) * _reach(log_snr), numpy.exp(log_snr)
             near = numpy.exp(-0.5 * snr * (y[:, None] - LEVELS) ** 2)  # some level is near: no column underflows

@@ -39,8 +39,8 @@ VARIANCES = ("beta", "beta_tilde", "learned")
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
                    batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
-    "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="beta_tilde", loss="bits", steps=4000,
-                   batch=32, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
+    "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="beta_tilde", loss="bits", steps=2000,
+                   batch=64, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 
 # The largest numbers that make sense here; what is larger is a slip of the finger, or a settings.json by a stranger.

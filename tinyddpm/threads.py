@@ -5,6 +5,7 @@ nothing but its products, about half of it, and where another process has a core
 they are kept to one meanwhile, which takes threadpoolctl.  Without it, or with one item, all stays in one thread.
 """
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from contextvars import copy_context
 from functools import cache
 
@@ -14,21 +15,27 @@ POOL = ThreadPoolExecutor(2)
 
 
 @cache
-def _controller():
+def _blas():
+    """What can tell BLAS how many threads it has; None without threadpoolctl."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
         return None
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
+
+
+def one_blas_thread():
+    """A context in which BLAS keeps to one thread."""
+    return nullcontext() if _blas() is None else _blas().limit(limits=1)
 
 
 def in_halves(f, *batch):
     """[(share of the batch, f of that part), …]: of two halves, or of the whole.  batch: (B, …) each, or one number."""
-    n, controller = len(batch[0]), _controller()
-    if n < 2 or controller is None:
+    n = len(batch[0])
+    if n < 2 or _blas() is None:
         return [(1.0, f(*batch))]
     parts = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
-    with controller.limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         first, second = [POOL.submit(copy_context().run, f, *part) for part in parts]  # NumPy's errstate goes along
         return [(n // 2 / n, first.result()), (1 - n // 2 / n, second.result())]
 
