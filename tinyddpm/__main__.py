@@ -87,6 +87,10 @@ def write_json(path, report):
     runs.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
 
 
+def write_picture(path, figure):
+    runs.replace(Path(path), lambda file: figure.savefig(file, format="png"))
+
+
 def main_job(arguments):
     began = time.monotonic()
     out, name = Path(arguments.main_out), arguments.main_data
@@ -98,7 +102,7 @@ def main_job(arguments):
 
     x_T = rng.standard_normal((2000, 2))
     path = np.stack([x_T] + [step.x for step in reverse.ancestral_sampling(run.schedule, run.denoiser, x_T, rng)])
-    plot.reverse_path(dataset.held_out, path).savefig(out / "picture.png")
+    write_picture(out / "picture.png", plot.reverse_path(dataset.held_out, path))
 
     ledger = run.ledger(dataset.held_out, rng, progress=counted("ledger"))
     report = {"data": name, "seed": arguments.seed, "settings": run.settings, "ledger": numbers(ledger)}
@@ -188,7 +192,7 @@ def sample(arguments):
     samples = run.decode(step.x)
     runs.replace(out, lambda file: np.save(file, samples))
     figure = plot.image_grid(samples[:100]) if images else plot.scatter({"samples": (samples, plot.MODEL)})
-    figure.savefig(out.with_suffix(".png"))
+    write_picture(out.with_suffix(".png"), figure)
     print(f"{out}: {samples.dtype} {samples.shape}\n{out.with_suffix('.png')}: their picture")
 
 

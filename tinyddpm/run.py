@@ -294,11 +294,14 @@ def save(folder, run, generator, log=()):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
-    replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    new = run.state.step == 0 or not (folder / "settings.json").exists()
+    if new:
+        replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
     replace(folder / "checkpoint.npz", lambda file: np.savez(
         file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict()))
-    replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
+    if new:
+        replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
 
 
 def replace(path, write):
