@@ -13,5 +13,9 @@ setup(
     package_data={"tinyddpm": ["mnist_5k.npz"]},
     python_requires=">=3.10",
     install_requires=["numpy>=1.26", "autograd[scipy]>=1.7", "matplotlib>=3.6", "tqdm"],
-    extras_require={"test": ["pytest", "hypothesis", "mpmath", "pooch"], "download": ["pooch"]},
+    extras_require={
+        "test": ["pytest", "hypothesis", "mpmath", "pooch"],
+        "download": ["pooch"],
+        "peers": ["torch", "diffusers", "denoising-diffusion-pytorch", "smalldiffusion"],  # on trial before tests/laws
+    },
 )

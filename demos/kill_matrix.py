@@ -10,6 +10,9 @@ mark is seen by that law alone.
 import argparse
 import csv
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +26,20 @@ from exhibits import EXHIBITS  # noqa: E402
 from workshop import broken_by, implementation, laws  # noqa: E402
 
 
+def row(exhibit, examples):
+    """Which laws see the exhibit, in their order."""
+    ddpm = implementation(exhibit)
+    return [broken_by(law, ddpm) for law in cached_laws(examples).values()]
+
+
+cached_laws = cache(laws)
+
+
 def matrix(examples, exhibits):
-    """(exhibits, laws) of booleans, and the laws' names."""
-    every = laws(examples)
-    kills = [[broken_by(law, ddpm) for law in every.values()]
-             for ddpm in (implementation(exhibit) for exhibit in tqdm(exhibits, "exhibits"))]
-    return np.array(kills), list(every)
+    """(exhibits, laws) of booleans, and the laws' names; each core has a process."""
+    with ProcessPoolExecutor() as pool:
+        kills = list(tqdm(pool.map(row, exhibits, repeat(examples)), "exhibits", total=len(exhibits)))
+    return np.array(kills), list(laws(examples))
 
 
 def draw(kills, rows, columns):
@@ -105,7 +116,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("kill-matrix-out"))
     parser.add_argument("--seed", type=whole(0), default=0, help="of the game's choice (%(default)s)")
-    parser.add_argument("--examples", type=whole(1), default=10, help="drawn for each law (%(default)s)")
+    parser.add_argument("--examples", type=whole(1), default=4, help="drawn for each law (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few exhibits only")
     parser.add_argument("--play", action="store_true", help="guess the law that an exhibit breaks")
     arguments = parser.parse_args()

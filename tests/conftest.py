@@ -1,20 +1,24 @@
 """Options of the whole suite.
 
-Profiles of hypothesis: the default keeps the suite short, `thorough` draws twenty times as many examples.
+Profiles of hypothesis: the default keeps the suite short, `thorough` draws twenty times as many examples, `quick`
+fewer and looks for no smaller counterexample (for mutation testing).
 `--implementation` puts another implementation before the laws: see tests/README.md.
 """
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("default")
 
 
 def pytest_addoption(parser):
     parser.addoption("--implementation", default=os.environ.get("DDPM_IMPLEMENTATION", "tinyddpm"), metavar="NAME",
                      help="who stands trial before tests/laws: a name in tests/implementations, or the path of a .py file")
+    parser.addoption("--precision", choices=["float32", "float64"],
+                     help="the arithmetic on trial: float32 is allowed 1e-5, and drawn no β < 1e-4 (default: its PRECISION, or float64)")
     parser.addoption("--strict-laws", action="store_true", help="a function that is missing fails its laws")
 
 

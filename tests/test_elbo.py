@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from autograd import grad
 
-from tinyddpm import (Gaussian, Ledger, Mixture, cosine, diffuse, elbo, first_form_terms, hybrid_loss, ledger, linear,
-                      log_snr_uniform, oracle, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
+from tinyddpm import (Gaussian, Ledger, Mixture, cosine, diffuse, elbo, first_form_terms, forward, hybrid_loss, ledger, linear,
+                      log_snr_uniform, oracle, reverse, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
 from tinyddpm.data import from_levels, mnist
 from tinyddpm.toys import toy
 
@@ -57,6 +57,24 @@ def test_the_first_form_is_noisy_by_column_and_not_along_a_path():
     first = first_form_terms(schedule, denoiser, x_0, rng)
     assert np.median(elbo.mean_and_error(first)[1][1:-1] / second.per_t()[1][1:-1]) > 5
     assert elbo.mean_and_error(first.sum(1))[1] < second.elbo[1]
+
+
+@both_variances
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_the_first_form_is_the_path_s_densities(T, variance):
+    """Σ of its columns = log q(x_{1:T} | x_0) − log p(x_{0:T}) along the very path it drew, column by column (Luo 37–44)."""
+    schedule, x_0 = linear(T, scaled=False), np.array([[0.4, -1.0], [1.0, 0.2]])
+    denoiser, rng = lambda x, t: 0.3 * x + 0.1, np.random.default_rng(0)
+    path = [x_0]
+    for t in range(1, T + 1):
+        path.append(forward.step(schedule, path[-1], t).sample(rng.standard_normal(x_0.shape)))
+    p = [reverse.step(schedule, reverse.predict(schedule, denoiser, path[t], t), variance).log_prob(path[t - 1]) for t in range(1, T + 1)]
+    q = [forward.step(schedule, path[t - 1], t).log_prob(path[t]) for t in range(1, T + 1)]
+    last = Gaussian(np.zeros((2, 2)), np.ones(())).log_prob(path[T])
+    columns = np.stack([-p[0], *(q[t - 1] - p[t] for t in range(1, T)), q[-1] - last], 1)
+    assert first_form_terms(schedule, denoiser, x_0, np.random.default_rng(0), variance) == pytest.approx(columns, rel=1e-12)
+    decoded = first_form_terms(schedule, denoiser, x_0, np.random.default_rng(0), variance, decoder=lambda p, x_0: np.array([5.0, 7.0]))
+    assert decoded[:, 0] == pytest.approx([-5, -7]) and decoded[:, 1:] == pytest.approx(columns[:, 1:])
 
 
 @both_variances
@@ -198,7 +216,9 @@ def test_rate_and_distortion_run_against_each_other():
 
 def test_means_errors_and_distortions_by_hand():
     assert elbo.mean_and_error(np.array([1.0, 3.0])) == (2, 1)  # the unbiased standard deviation, over √n
-    assert np.isnan(elbo.mean_and_error(np.ones((1, 2)))[1]).all()
+    alone = elbo.mean_and_error(np.ones((1, 2)))[1]
+    assert np.isnan(alone).all() and alone.shape == (2,)
+    assert simple_weights(cosine(5))[0] == 0
     result = Ledger(np.log(2) * np.array([[1.0, 2, 4], [3, 4, 6]]), np.array([[0.0, 8, 8], [0, 8, 24]]), 2)
     rate, distortion = result.rate_distortion()
     assert rate == pytest.approx([5, 4, 2.5]) and distortion == pytest.approx([0, 2, np.sqrt(8)])

@@ -95,6 +95,13 @@ def test_density_integrates_to_one_and_entropy_is_its_mean_log():
     density = np.exp(gaussian.log_prob(x))
     assert density.sum() * 18 / 20000 == pytest.approx(1, abs=1e-12)
     assert -(density * np.log(np.maximum(density, 1e-300))).sum() * 18 / 20000 == pytest.approx(gaussian.entropy()[0], abs=1e-12)
+    assert Gaussian(np.zeros((1, 3)), np.ones(())).entropy() == pytest.approx(1.5 * (1 + np.log(2 * np.pi)))
+
+
+def test_shapes_that_differ_are_refused_whichever_is_larger():
+    for a, b in [((2, 1), (2,)), ((2,), (2, 1)), ((2, 3), (2, 1))]:
+        with pytest.raises(ValueError, match="must be the same"):
+            Gaussian(np.zeros(a), np.ones(())).log_prob(np.zeros(b))
 
 
 def test_reparameterised_draw_passes_gradients():

@@ -53,7 +53,8 @@ def test_variances():
     for t in (1, np.array([1, 2])):
         assert np.isfinite(np.log(var(t, "learned", x))).all() and (var(t, "beta_tilde") > 0).all()
     assert var(np.array([3, 4]), np.arange(51.0)).tolist() == [[3], [4]]
-    for wrong, message in [("bata", "variance = 'bata'"), ("learned", "pair"), (np.ones(50), r"\(51,\)|\(51\)"),
+    for wrong, message in [("bata", "variance = 'bata'"), ("zeta", "variance = 'zeta'"), ("learned", "pair"),
+                           (np.r_[1.0, 1, 0, np.ones(48)], r"variance\[2\] = 0"), (np.ones(50), r"\(51,\)|\(51\)"),
                            (SCHEDULE.beta_tilde, r"variance\[1\] = 0"), (np.full(51, np.nan), "nan")]:
         with pytest.raises(ValueError, match=message):
             var(7, wrong)
@@ -155,8 +156,9 @@ def test_ddim_takes_any_subset_of_times():
     for wrong, message in [(0, "steps = 0"), (51, "1..T = 50"), ([], "at least one"), ([3, 3], "different"), ([0, 3], "t = 0")]:
         with pytest.raises(ValueError, match=message):
             list(ddim_sampling(SCHEDULE, denoiser, x, steps=wrong))
-    with pytest.raises(ValueError, match="eta = 1.5"):
-        list(ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(0), eta=1.5))
+    for eta in (1.5, -0.5):
+        with pytest.raises(ValueError, match=f"eta = {eta}"):
+            list(ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(0), eta=eta))
     with pytest.raises(ValueError, match="rng"):
         list(ddim_sampling(SCHEDULE, denoiser, x, eta=0.5))
 

@@ -43,7 +43,7 @@ def test_linear_is_scaled_with_T():
     assert linear(50, scaled=False).alpha_bar[-1] == pytest.approx(0.603, abs=1e-3)
     assert linear(21).T == 21 and linear(1, scaled=False).beta[1] == 0.02
     for T in (20, 1):
-        with pytest.raises(ValueError, match=rf"beta_{T} = .* of T = {T}.*larger T"):
+        with pytest.raises(ValueError, match=rf"beta_{T} = .* of T = {T}.*scaled by 1000/T = {1000 / T:g},.*larger T"):
             linear(T)
 
 
@@ -60,6 +60,9 @@ def test_cosine():
 
 def test_log_snr_uniform():
     assert log_snr_uniform(101, 10, -10).log_snr[1:] == pytest.approx(np.linspace(10, -10, 101), abs=1e-9)
+    assert linear().T == cosine().T == log_snr_uniform().T == 1000
+    assert log_snr_uniform().log_snr[[1, -1]] == pytest.approx([10, -10]) and cosine().beta[-1] == 0.999
+    assert repr(Schedule([0.1, 0.2, 0.5])) == "Schedule(T=3, beta 0.1..0.5, alpha_bar_T 0.36)"
 
 
 @pytest.mark.parametrize("make, message", [

@@ -4,6 +4,9 @@ import functools
 import importlib.util
 from pathlib import Path
 
+import draws
+import hypothesis
+import numpy as np
 import pytest
 
 IMPLEMENTATIONS = Path(__file__).parent.parent / "implementations"
@@ -19,46 +22,77 @@ def find(name):
 class OnTrial:
     """An implementation's functions; one it lacks skips the law that asks for it, or fails it with --strict-laws.
 
-    What a function raises is told in a sentence, but for a ValueError of linear_beta, which a law allows.
+    What a function raises is told in a sentence, but for a ValueError of linear_beta, which a law allows, and a
+    NotImplementedError: arguments that this implementation does not offer, which are drawn no further.
     """
 
     def __init__(self, module, strict):
-        self._module, self._strict = module, strict
+        self._module, self._strict, self._declined = module, strict, None
+
+    def _lacks(self, what):
+        (pytest.fail if self._strict else pytest.skip)(f"{Path(self._module.__file__).stem} has no {what}")
 
     def __getattr__(self, name):
         if name not in INTERFACE:  # hypothesis asks every argument for names of its own
             raise AttributeError(name)
         function = getattr(self._module, name, None)
         if function is None:
-            (pytest.fail if self._strict else pytest.skip)(f"{self._module.__name__} has no {name}")
+            self._lacks(name)
 
         @functools.wraps(function)
         def called(*arguments, **options):
             try:
                 result = function(*arguments, **options)
+            except NotImplementedError as error:
+                self._declined = f"{name} for {error}"
+                hypothesis.reject() if hypothesis.currently_in_test_context() else self._lacks(self._declined)
             except Exception as error:
                 if name == "linear_beta" and isinstance(error, ValueError):
                     raise
                 raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from None
-            if result is None:
-                raise AssertionError(f"{name} returned nothing")
+            if not all(np.asarray(part).dtype.kind in "fiu" for part in (result if isinstance(result, tuple) else [result])):
+                raise AssertionError(f"{name} returned {'nothing' if result is None else repr(result)[:80]}: numbers are asked for")
             return result
         return called
 
 
 @pytest.fixture(scope="session")
 def ddpm(request):
-    name = request.config.getoption("implementation")
-    path = find(name)
+    path = find(request.config.getoption("implementation"))
     try:
         spec = importlib.util.spec_from_file_location(path.stem + " (on trial)", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         pytest.skip(f"{path} needs what is not installed here: {error}")
     except Exception as error:
         pytest.fail(f"{path} cannot be imported: {type(error).__name__}: {error}", pytrace=False)
-    return OnTrial(module, request.config.getoption("strict_laws"))
+    draws.PRECISION = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
+    if draws.PRECISION not in ("float32", "float64"):
+        pytest.fail(f"{path}: PRECISION = {draws.PRECISION!r}: float32 or float64", pytrace=False)
+    yield OnTrial(module, request.config.getoption("strict_laws"))
+    draws.PRECISION = "float64"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What became of a law, told in a sentence.
+
+    One of which no example is left, since the implementation offers none, is one that it lacks.  One that cannot
+    reckon with what it was given, an array of another shape, say, has failed; of ours we want to see where.
+    """
+    on_trial = pyfuncitem.funcargs.get("ddpm")
+    try:
+        return (yield)
+    except (LookupError, TypeError, ValueError) as error:
+        if pyfuncitem.config.getoption("implementation") == "tinyddpm":
+            raise
+        notes = "\n".join(getattr(error, "__notes__", []))
+        pytest.fail(f"the law cannot reckon with what was returned: {type(error).__name__}: {error}\n{notes}", pytrace=False)
+    except (hypothesis.errors.Unsatisfiable, hypothesis.errors.FailedHealthCheck):
+        if not (on_trial and on_trial._declined):
+            raise
+        on_trial._lacks(on_trial._declined)
 
 
 def pytest_collection_modifyitems(config, items):

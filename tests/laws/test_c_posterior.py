@@ -80,7 +80,8 @@ def test_posterior_has_no_origin_of_scale_or_direction(ddpm, case, power, angle)
     """μ̃(c·x) = c·μ̃(x), bit for bit for c = 2^k, and μ̃ turns with its arguments."""
     x_t, x_0 = case.eps, case.x_0
     mean = ddpm.q_posterior(case.beta, x_t, x_0, case.t)[0]
-    assert (ddpm.q_posterior(case.beta, 2.0 ** power * x_t, 2.0 ** power * x_0, case.t)[0] == 2.0 ** power * mean).all()
+    scaled = ddpm.q_posterior(case.beta, 2.0 ** power * x_t, 2.0 ** power * x_0, case.t)[0]
+    assert (scaled == 2.0 ** power * mean).all(), f"μ̃(2^{power}·x) = {scaled}, 2^{power}·μ̃(x) = {2.0 ** power * mean}"
     if x_0.shape[-1] > 1:
         turn = np.eye(x_0.shape[-1])
         turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

@@ -1,9 +1,10 @@
 """D. One guess under four names.  Functions only: no oracle, no chance."""
 import numpy as np
-from draws import assert_close, cases, column, tables
+from draws import assert_close, cases, column, round_off, tables
 from hypothesis import given
 from hypothesis import strategies as st
 
+both_variances = st.sampled_from(["beta", "beta_tilde"])
 moderate = cases(smallest=1e-6, largest_power=4)
 
 
@@ -12,18 +13,30 @@ def setting(ddpm, case):
     log_ab, om, _ = tables(case.beta)
     signal, noise = (column(c[case.t], case.x_0) for c in (np.exp(log_ab / 2), np.sqrt(om)))
     x_t = signal * case.x_0 + noise * case.eps
-    unit = 16 * np.finfo(float).eps * (abs(x_t) + abs(case.x_0) + abs(case.eps))
+    unit = 16 * round_off() * (abs(x_t) + abs(case.x_0) + abs(case.eps))
     return x_t, signal, noise, unit / signal, unit / noise
 
 
 @given(moderate)
-def test_round_trips(ddpm, case):
-    """x_0 ↔ ε ↔ v ↔ score and back, to 16 units of round-off: /√ᾱ_t on the x_0 side, /√(1 − ᾱ_t) on the ε side."""
+def test_round_trip_of_x_0(ddpm, case):
+    """x_0 ↔ ε and back, to 16 units of round-off: /√ᾱ_t on the x_0 side, /√(1 − ᾱ_t) on the ε side (Ho 15)."""
     x_t, signal, noise, on_x_0, on_eps = setting(ddpm, case)
     assert_close(ddpm.x_0_from_eps(case.beta, x_t, case.eps, case.t), case.x_0, 1, on_x_0, "x_0 from ε")
     assert_close(ddpm.eps_from_x_0(case.beta, x_t, case.x_0, case.t), case.eps, 1, on_eps, "ε from x_0")
+
+
+@given(moderate)
+def test_round_trip_of_v(ddpm, case):
+    """ε → v → ε (Salimans & Ho 2022, §4)."""
+    x_t, signal, noise, on_x_0, on_eps = setting(ddpm, case)
     v = ddpm.v_from_eps(case.beta, x_t, case.eps, case.t)
     assert_close(ddpm.eps_from_v(case.beta, x_t, v, case.t), case.eps, 1, on_eps + on_x_0, "ε from v from ε")
+
+
+@given(moderate)
+def test_round_trip_of_the_score(ddpm, case):
+    """ε → score → ε (Luo 151)."""
+    x_t, signal, noise, on_x_0, on_eps = setting(ddpm, case)
     score = ddpm.score_from_eps(case.beta, x_t, case.eps, case.t)
     assert_close(ddpm.eps_from_score(case.beta, x_t, score, case.t), case.eps, 1, on_eps, "ε from the score from ε")
 
@@ -47,26 +60,35 @@ def test_score_is_the_gradient_of_the_marginal(ddpm, case):
     assert_close((x_t + noise ** 2 * score) / signal, case.x_0, 1, on_x_0, "Tweedie's x_0")
 
 
-@given(moderate)
-def test_one_mean_from_all_four(ddpm, case):
+@given(moderate, both_variances)
+def test_one_mean_from_all_four(ddpm, case, variance):
     """μ_θ from ε is the posterior's mean at the x_0 that ε implies, and so from v and the score (Ho 11, Luo 84)."""
     x_t, signal, noise, on_x_0, _ = setting(ddpm, case)
-    mean = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta")[0]
+    mean = ddpm.p_step(case.beta, x_t, case.t, case.eps, variance)[0]
     posterior = ddpm.p_mean_from_x_0(case.beta, x_t, case.x_0, case.t)
     size = on_x_0 * 4 / np.sqrt(1 - column(case.beta[case.t - 1], x_t))
     assert_close(mean, posterior, 1, size, "mean from ε and from x_0")
     v = ddpm.v_from_eps(case.beta, x_t, case.eps, case.t)
-    from_v = ddpm.p_step(case.beta, x_t, case.t, ddpm.eps_from_v(case.beta, x_t, v, case.t), "beta")[0]
+    from_v = ddpm.p_step(case.beta, x_t, case.t, ddpm.eps_from_v(case.beta, x_t, v, case.t), variance)[0]
     assert_close(from_v, mean, 4, size, "mean from v")
 
 
-@given(cases(smallest=1e-3, largest_power=2), st.floats(0.1, 2))
-def test_clipping_comes_before_the_mean(ddpm, case, bound):
-    """With x̂_0 clipped to ±b the mean is the posterior's at the clipped x̂_0; a bound out of reach changes nothing (Ho §3.2)."""
+@given(cases(smallest=1e-3, largest_power=2), st.just(1.0) | st.floats(0.1, 2), both_variances)
+def test_clipping_comes_before_the_mean(ddpm, case, bound, variance):
+    """With x̂_0 clipped to ±b the mean is the posterior's at the clipped x̂_0 (Ho §3.2)."""
     x_t, *_ , on_x_0, _ = setting(ddpm, case)
-    clipped = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta", clip=(-bound, bound))[0]
+    clipped = ddpm.p_step(case.beta, x_t, case.t, case.eps, variance, clip=(-bound, bound))[0]
     expected = ddpm.p_mean_from_x_0(case.beta, x_t, np.clip(case.x_0, -bound, bound), case.t)
     size = 8 * on_x_0 / np.sqrt(1 - column(case.beta[case.t - 1], x_t))
     assert_close(clipped, expected, 1, size, "mean with x̂_0 clipped")
-    free = ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta", clip=(-1e9, 1e9))[0]
-    assert_close(free, ddpm.p_step(case.beta, x_t, case.t, case.eps, "beta")[0], 1, size, "mean with a bound out of reach")
+
+
+@given(cases(smallest=1e-3, largest_power=2), both_variances)
+def test_a_bound_out_of_reach_changes_nothing(ddpm, case, variance):
+    """x̂_0 is clipped to the bound that was asked for, and without one not at all."""
+    x_t, *_, on_x_0, _ = setting(ddpm, case)
+    bound, free = (ddpm.p_step(case.beta, x_t, case.t, case.eps, variance, clip=clip)[0] for clip in ((-1e6, 1e6), None))
+    x_0_mean = ddpm.p_mean_from_x_0(case.beta, x_t, case.x_0, case.t)
+    size = 8 * on_x_0 / np.sqrt(1 - column(case.beta[case.t - 1], x_t))
+    assert_close(bound, free, 1, size, "mean with a bound out of reach")
+    assert_close(free, x_0_mean, 1, size, "mean without a bound")

@@ -62,7 +62,7 @@ def test_ddim_keeps_the_marginal(ddpm, beta, eta, data):
     assert_close(of_x_0, ab_s, 1e-11, size, "weight of x_0")
     assert_close(of_z ** 2, sigma2, 1e-11, law="σ²")
     assert_close(of_eps ** 2 + of_z ** 2, om[s], 1e-10, size, "(weight of ε)² + σ² = 1 − ᾱ_s")
-    assert of_eps >= -1e-10 * size, f"the weight of ε is positive, not {of_eps}: the direction points to x_t"
+    assert_close(of_eps, abs(of_eps), 1e-10, size, "the weight of ε is not negative: the direction points to x_t")
 
 
 @given(cases(lengths=(2, 3, 5, 8, 50), smallest=1e-4, first_t=2, largest_power=0))
@@ -90,14 +90,15 @@ def test_ddim_converges(ddpm, T):
     at_once = (x_T - np.sqrt(om[-1]) * denoiser(x_T, T)) / np.sqrt(ab[-1])
     assert_close(ddpm.ddim_sample(beta, denoiser, x_T, np.array([T])), at_once, 1e-9, 1 + abs(at_once), "x_0 in one step from T to 0")
     errors = [abs(ddpm.ddim_sample(beta, denoiser, x_T, np.arange(T, 0, -stride)[::-1].copy()) - exact).max() for stride in (8, 4, 2)]
-    assert errors[2] < 0.02 and 1.6 < errors[0] / errors[1] < 2.5 and 1.6 < errors[1] / errors[2] < 2.5, errors
+    assert errors[2] < 0.02 and 1.6 < errors[0] / errors[1] < 2.5 and 1.6 < errors[1] / errors[2] < 2.5, \
+        f"errors with strides of 8, 4, 2 are {[float(error) for error in errors]}: halving the stride does not halve them"
 
 
-@given(betas(lengths=(2, 3, 5, 8)), st.data())
-def test_noised_to_t_takes_t_steps_back(ddpm, beta, data):
+@given(betas(lengths=(2, 3, 5, 8)), both_variances, st.data())
+def test_noised_to_t_takes_t_steps_back(ddpm, beta, variance, data):
     """An input noised to t is denoised from t: t network calls, the first at t itself."""
     t, denoiser = data.draw(st.integers(1, len(beta))), Recorder()
-    ddpm.sample(beta, denoiser, np.ones((2, 2)), t, np.random.default_rng(0), "beta")
+    ddpm.sample(beta, denoiser, np.ones((2, 2)), t, np.random.default_rng(0), variance)
     assert denoiser.times == list(range(t, 0, -1)), f"from t = {t}, asked at t = {denoiser.times}"
 
 

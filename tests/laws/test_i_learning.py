@@ -26,7 +26,7 @@ def test_simple_loss_is_the_mean_squared_error_of_the_noise(ddpm, case):
     assert_close(ddpm.simple_loss(case.beta, silent, case.x_0, case.t, case.eps), (case.eps ** 2).mean(), 1e-12, law="loss of silence")
     assert_close(ddpm.simple_loss(case.beta, lambda x, t: case.eps, case.x_0, case.t, case.eps), 0, 0, law="loss of the noise itself")
     assert_close(seen[0][0], ddpm.q_sample(case.beta, case.x_0, case.t, case.eps), 1e-12, 1 + abs(case.x_0), "what the network sees")
-    assert (seen[0][1] == case.t).all()
+    assert (seen[0][1] == case.t).all(), f"the network is told t = {seen[0][1]}, not {case.t}"
 
 
 @given(cases(lengths=(5,), smallest=1e-3, largest_power=0))
@@ -54,7 +54,7 @@ def test_times_are_uniform_and_one_for_each_item(ddpm):
     """Statistical: fixed seed, 6 standard errors.  t uniform on {1…T}, both ends in it, independent over the batch (Algorithm 1, line 3)."""
     rng, T, n = np.random.default_rng(0), 7, 70_000
     t = np.concatenate([ddpm.draw_times(rng, T, 700) for _ in range(100)])
-    assert t.shape == (n,) and t.min() == 1 and t.max() == T, f"t from {t.min()} to {t.max()}"
+    assert t.shape == (n,) and t.min() == 1 and t.max() == T, f"t from {t.min()} to {t.max()}, not from 1 to {T}"
     counts = np.bincount(t, minlength=T + 1)[1:]
     assert_close(counts, n / T, 6, np.sqrt(n * (1 / T) * (1 - 1 / T)), "counts of t")
     centred = (t - 4) / 2
@@ -70,7 +70,7 @@ def test_ema_is_its_closed_form(ddpm, decay, n, seed):
         ema = ddpm.ema_update(ema, w[k], decay)
     powers = decay ** np.arange(n, -1, -1.0)
     assert_close(ema, powers[0] * w[0] + (1 - decay) * powers[1:] @ w[1:], 1e-12, 5, "ema_n")
-    assert (w == before).all()
+    assert (w == before).all(), "the raw weights have changed"
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=6), st.sampled_from([2, 4, 8, 32, 128]))
@@ -78,7 +78,7 @@ def test_time_embedding(ddpm, t, dim):
     """(B, dim), |e|² = dim/2, ⟨e(t), e(s)⟩ a function of t − s alone (Vaswani et al. 2017, §3.5)."""
     t = np.array(t)
     e, later = ddpm.time_embedding(t, dim), ddpm.time_embedding(t + 17, dim)
-    assert e.shape == (len(t), dim)
+    assert e.shape == (len(t), dim), f"e has shape {e.shape}, not {(len(t), dim)}"
     assert_close((e ** 2).sum(1), dim / 2, 1e-9, law="|e(t)|²")
     assert_close(later @ later.T, e @ e.T, 1e-8, dim, "⟨e(t + 17), e(s + 17)⟩")
     assert_close(e, [ddpm.time_embedding(t[i:i + 1], dim)[0] for i in range(len(t))], 1e-12, law="each item by itself")
@@ -93,4 +93,4 @@ def test_times_are_told_apart(ddpm):
         assert distance.min() > 0.3, f"e({i + 1}) and e({j + 1}) are {distance.min():.3f} apart"
         assert np.sqrt(((e[1:] - e[:-1]) ** 2).sum(1)).max() < 2.5, "neighbouring times are not strangers"
     for dim in (1, 2):
-        assert np.isfinite(ddpm.time_embedding(np.arange(1, 11), dim)).all()
+        assert np.isfinite(ddpm.time_embedding(np.arange(1, 11), dim)).all(), f"e(t) of dimension {dim} is not finite"

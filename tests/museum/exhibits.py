@@ -11,7 +11,7 @@ COMPOSE, MOMENTS, VISITED = "test_marginal_is_the_composition_of_steps", "test_s
 COSINE, DDIM, GAIN = "test_cosine_schedule", "test_ddim_keeps_the_marginal", "test_the_gain_of_the_noise_is_the_standard_deviation"
 TIMES, SUM, NOISE = "test_times_are_uniform_and_one_for_each_item", "test_the_256_probabilities_sum_to_one", "test_noise_is_independent_and_normal"
 ITEMS, EXPECTED_RATIO, TOLD_APART = "test_a_batch_is_its_items", "test_kl_is_the_expected_log_ratio", "test_times_are_told_apart"
-LOSS, ROUND, BIN = "test_simple_loss_is_the_mean_squared_error_of_the_noise", "test_round_trips", "test_a_level_is_the_true_integral_over_its_bin"
+LOSS, ROUND, BIN = "test_simple_loss_is_the_mean_squared_error_of_the_noise", "test_round_trip_of_x_0", "test_a_level_is_the_true_integral_over_its_bin"
 
 PREV = "alpha_bar_prev, one_minus_prev = np.append(1.0, self.alpha_bar[:-1]), np.append(0.0, one_minus[:-1])"
 DRAWN = "x = p.sample(standard_normal(rng, x)) if t > 1 else p.mean"
@@ -145,6 +145,10 @@ EXHIBITS = [Exhibit(*row) for row in [
      ROUND, "ours", "Near t = 1 the two agree."),
     ("eps_divided_by_variance", "reverse.py", "return (x_t - signal * x_0) / noise", "return (x_t - signal * x_0) / noise ** 2",
      ROUND, "ours", "At t = T the two agree."),
+    ("v_turned_the_other_way", "reverse.py", "return signal * v + noise * x_t", "return signal * v - noise * x_t",
+     "test_round_trip_of_v", "ours", "A rotation and its inverse differ by one sign."),
+    ("score_taken_for_the_noise", "reverse.py", "return -noise * score", "return noise * score",
+     "test_round_trip_of_the_score", "ours", "Guidance by a score with the wrong sign leads away from the data."),
     ("score_towards_the_noise", "reverse.py", "return -eps / noise", "return eps / noise",
      "test_score_is_the_gradient_of_the_marginal", "ours", "The score climbs the density; the noise came down it."),
     ("mean_not_rescaled", "reverse.py", "return (x_t - noise_share * eps) / scale", "return x_t - noise_share * eps",
@@ -154,7 +158,7 @@ EXHIBITS = [Exhibit(*row) for row in [
     ("beta_tilde_shifted", "reverse.py", "return numpy.concatenate([schedule.beta[:2], schedule.beta_tilde[2:]])", "return numpy.concatenate([schedule.beta[:2], schedule.beta_tilde[1:-1]])",
      GAIN, "ours", "β̃_{t−1} for β̃_t: a small difference everywhere but at the start."),
     ("always_clipped", "reverse.py", "    if clip is not None:\n", "    for clip in [clip or (-1, 1)]:\n",
-     MOMENTS, "ours", "Right for images, wrong for everything else, and quiet."),
+     "test_a_bound_out_of_reach_changes_nothing", "ours", "Right for images, wrong for everything else, and quiet."),
     ("ddim_scaled_for_the_wrong_time", "reverse.py", "signal, noise, var = like(x_t, np.sqrt(there.alpha_bar),", "signal, noise, var = like(x_t, np.sqrt(here.alpha_bar),",
      DDIM, "ours", "The step ends at s."),
     ("ddim_never_arrives", "reverse.py", "for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):", "for t, s in zip(times[:0:-1], times[-2::-1]):",
@@ -205,11 +209,22 @@ EXHIBITS = [Exhibit(*row) for row in [
     ("posterior_and_step_of_two_schedules", "forward.py", "scale, var = like(x_prev, np.sqrt(at.alpha), at.beta)", "scale, var = like(x_prev, np.sqrt(at.alpha), at.beta * 1.01)",
      "test_telescoping_on_every_path", "ours", "Two parts that were tuned apart."),
     ("chain_drifts", "reverse.py", "return (x_t - noise_share * eps) / scale", "return (x_t - noise_share * eps) / scale + 1e-6",
-     "test_sampler_returns_a_single_point", "ours", "No Monte-Carlo test of samples sees 1e-6 a step."),
+     MOMENTS, "ours", "No Monte-Carlo test of samples sees 1e-6 a step."),
     ("consistency_terms_as_kl", "forward.py", "weight_0, weight_t, var = like(x_t, at.weight_0, at.weight_t, at.beta_tilde)", "weight_0, weight_t, var = like(x_t, at.weight_0, at.weight_t, at.beta_tilde * 1.1)",
      "test_first_form_is_the_second_and_the_kl_form_is_not", "ours", "The two forms of the bound agree only if the posterior is Bayes'."),
     ("bound_above_the_likelihood", "elbo.py", "return -decoder(p, x_0) if t == 1 else forward.posterior(schedule, x_t, x_0, t).kl(p)", "return -decoder(p, x_0) if t == 1 else 0.5 * forward.posterior(schedule, x_t, x_0, t).kl(p)",
      "test_ledger_counts_every_term", "ours", "A likelihood better than the best is the surest sign."),
+    ("kl_of_means_only", "gaussian.py", "np.expm1(d) - d + (self.mean", "(self.mean",
+     "test_no_bound_beats_the_entropy", "ours", "With σ² = β̃ nothing is lost; with β the bound promises more than the data hold."),
+    ("first_term_per_dimension", "elbo.py", "return -decoder(p, x_0) if t == 1 else", "return -decoder(p, x_0) / _dimensions(x_0) if t == 1 else",
+     "test_ledger_of_digits", "ours", "In one dimension it is the same; over 784 one term has other units than the rest."),
+    ("guess_shrunk_towards_zero", "reverse.py", "return (x_t - noise_share * eps) / scale", "return (x_t - 1.000001 * noise_share * eps) / scale",
+     "test_sampler_returns_a_single_point", "ours", "A millionth too much noise taken out: one point becomes a cloud, a very small one."),
+    ("signal_without_its_root", "forward.py", "scale, var = like(x_0, np.sqrt(at.alpha_bar), at.one_minus_alpha_bar)",
+     "scale, var = like(x_0, at.alpha_bar, at.one_minus_alpha_bar)",
+     "test_noised_data_has_known_moments", "ours", "ᾱ_t is what is left of the variance, √ᾱ_t of the picture."),
+    ("levels_truncated", "gaussian.py", "level = numpy.round((x_0 + 1) * 127.5)", "level = numpy.floor((x_0 + 1) * 127.5)",
+     "test_digits_are_decoded_level_by_level", "ours", "41.999999 is level 42."),
     ("kl_halved_by_its_user", "gaussian.py", "return 0.5 * sum_over_dimensions(np.expm1(d) - d", "return 0.25 * sum_over_dimensions(np.expm1(d) - d",
      "test_elbo_is_below_the_likelihood", "ours", "A bound from below that is above."),
     ("bins_of_half_the_width", "gaussian.py", "((2 * level - 1) / 255 - 1 - self.mean)", "((2 * level - 0.5) / 255 - 1 - self.mean)",
