@@ -131,7 +131,8 @@ def train(arguments):
         raise ValueError("train takes --data and --out, or --resume")
     folder = Path(arguments.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty, and --resume goes on with one")
+        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty; "
+                         f"--resume goes on with one that was begun")
     dataset = runs.open_data(arguments.data)
     sizes = {name: value for name, value in (("width", arguments.width), ("depth", arguments.depth)) if value is not None}
     if "depth" in sizes and dataset.kind == "images":
@@ -262,7 +263,7 @@ def parser():
                               f"folder with its idx files; or a .npy, .npz or .csv file with points (N, D) or images "
                               f"(N, H, W[, C]) uint8")
     command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")
-    command.add_argument("--resume", metavar="RUN", help="in place of --out and the settings: go on with a run that was interrupted")
+    command.add_argument("--resume", metavar="RUN", help="instead of all others: go on with a run that was interrupted")
     command.add_argument("--save-every", type=positive, default=60.0, metavar="SECONDS", help="between checkpoints (%(default)s)")
     command.add_argument("--steps", type=whole(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")

@@ -348,7 +348,8 @@ def locked(folder, new=False):
         try:
             lock_file(file)
         except (BlockingIOError, PermissionError):
-            raise ValueError(f"run = {str(folder)!r} is being trained by another process: wait for its end, or take another folder") from None
+            raise ValueError(f"run = {str(folder)!r} is being trained by another process: "
+                             f"wait for its end, or take another folder") from None
         except OSError:
             pass  # a file system that knows no locks
         if new and (folder / "settings.json").exists():
