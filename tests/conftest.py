@@ -23,7 +23,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("filterwarnings", "error")  # no warning escapes in normal use
+    if config.getoption("implementation") == "tinyddpm":  # no warning escapes from ours in normal use; others' are their own
+        config.addinivalue_line("filterwarnings", "error")
 
 
 def pytest_report_header(config):

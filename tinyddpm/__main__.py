@@ -87,6 +87,10 @@ def write_json(path, report):
     files.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
 
 
+def write_picture(path, figure):
+    runs.replace(Path(path), lambda file: figure.savefig(file, format="png"))
+
+
 def main_job(arguments):
     began = time.monotonic()
     out, name = Path(arguments.main_out), arguments.main_data
@@ -98,7 +102,7 @@ def main_job(arguments):
 
     x_T = rng.standard_normal((2000, 2))
     path = np.stack([x_T] + [step.x for step in reverse.ancestral_sampling(run.schedule, run.denoiser, x_T, rng)])
-    plot.reverse_path(dataset.held_out, path).savefig(out / "picture.png")
+    write_picture(out / "picture.png", plot.reverse_path(dataset.held_out, path))
 
     ledger = run.ledger(dataset.held_out, rng, progress=counted("ledger"))
     report = {"data": name, "seed": arguments.seed, "settings": run.settings, "ledger": numbers(ledger)}
@@ -127,7 +131,8 @@ def train(arguments):
         raise ValueError("train takes --data and --out, or --resume")
     folder = Path(arguments.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty, and --resume goes on with one")
+        raise ValueError(f"--out {str(folder)!r} exists already: a run takes a folder that is new or empty; "
+                         f"--resume goes on with one that was begun")
     dataset = runs.open_data(arguments.data)
     sizes = {name: value for name, value in (("width", arguments.width), ("depth", arguments.depth)) if value is not None}
     if "depth" in sizes and dataset.kind == "images":
@@ -188,7 +193,7 @@ def sample(arguments):
     samples = run.decode(step.x)
     files.replace(out, lambda file: np.save(file, samples))
     figure = plot.image_grid(samples[:100]) if images else plot.scatter({"samples": (samples, plot.MODEL)})
-    figure.savefig(out.with_suffix(".png"))
+    write_picture(out.with_suffix(".png"), figure)
     print(f"{out}: {samples.dtype} {samples.shape}\n{out.with_suffix('.png')}: their picture")
 
 
@@ -258,7 +263,7 @@ def parser():
                               f"folder with its idx files; or a .npy, .npz or .csv file with points (N, D) or images "
                               f"(N, H, W[, C]) uint8")
     command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")
-    command.add_argument("--resume", metavar="RUN", help="in place of --out and the settings: go on with a run that was interrupted")
+    command.add_argument("--resume", metavar="RUN", help="instead of all others: go on with a run that was interrupted")
     command.add_argument("--save-every", type=positive, default=60.0, metavar="SECONDS", help="between checkpoints (%(default)s)")
     command.add_argument("--steps", type=whole(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")

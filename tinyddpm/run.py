@@ -325,12 +325,15 @@ def save(folder, run, generator, log=()):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
-    files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     histograms = {} if run.table is None else run.table.histograms._asdict()
+    new = run.state.step == 0 or not (folder / "settings.json").exists()
+    if new:
+        files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     files.replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
     files.replace(folder / "checkpoint.npz", lambda file: np.savez(
         file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms))
-    files.replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
+    if new:
+        files.replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
 
 
 @contextmanager
@@ -348,7 +351,8 @@ def locked(folder, new=False):
         try:
             files.lock(file)
         except (BlockingIOError, PermissionError):
-            raise ValueError(f"run = {str(folder)!r} is being trained by another process: wait for its end, or take another folder") from None
+            raise ValueError(f"run = {str(folder)!r} is being trained by another process: "
+                             f"wait for its end, or take another folder") from None
         except OSError:
             pass  # a file system that knows no locks
         if new and (folder / "settings.json").exists():

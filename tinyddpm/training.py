@@ -122,7 +122,8 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     usual = np.linalg.norm(pack(template))
     check(callable(rate) or 0 < rate < np.inf, "rate", rate, "a positive number, or a function (step, progress)")
     check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
-    check(largest_gradient > 0 and 0 <= ema_decay <= 1, "largest_gradient, ema_decay", (largest_gradient, ema_decay), "above 0, in 0..1")
+    check(largest_gradient > 0, "largest_gradient", largest_gradient, "a number above 0")
+    check(0 <= ema_decay <= 1, "ema_decay", ema_decay, "a number in 0..1")
     rate = rate if callable(rate) else warm_up_and_decay(rate)
 
     def objective(vector, x_0, t, eps):
@@ -138,8 +139,9 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
             gradient, norm = clip_norm(gradient, largest_gradient)
             growth = np.linalg.norm(state.weights) / usual
         if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):
-            raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights are {growth:.3g} times "
-                                     f"their first size at step {state.step + 1}: the training has diverged; use a smaller learning rate")
+            raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights have "
+                                     f"{growth:.3g} times their first size at step {state.step + 1}: "
+                                     f"the training has diverged; use a smaller learning rate")
         done = state.step / steps if progress is None else progress()
         state = adam(state, gradient, rate(state.step, done))
         state = state._replace(ema=ema_update(state.ema, state.weights, ema_decay, state.step))
