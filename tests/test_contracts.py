@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tinyddpm
 from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser, bits_per_dim, conv_denoiser,
-                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, hybrid_loss, last, ledger,
+                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, grey_levels, hybrid_loss, last, ledger,
                       linear, load, log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse, simple_loss,
                       simple_weights, step_term, time_embedding, toy, toys, train, training, transition, v_loss, vlb_loss)
 from tinyddpm.network.weights import leaves
@@ -30,7 +30,7 @@ def frozen(array):
 @st.composite
 def chains(draw, shapes=((1,), (2,), (3, 4), (4, 5, 2))):
     """A schedule, x and y of one shape and dtype, a t or a t for each, times s < t."""
-    schedule = draw(st.one_of(st.integers(1, 40).map(cosine), st.integers(25, 60).map(linear), st.integers(1, 40).map(log_snr_uniform),
+    schedule = draw(st.one_of(st.integers(1, 40).map(cosine), st.integers(25, 60).map(linear), st.integers(1, 40).map(log_snr_uniform), st.integers(1, 40).map(grey_levels),
                               st.lists(st.floats(1e-6, 0.5), min_size=1, max_size=12).map(Schedule)))
     B, shape, dtype = draw(st.integers(1, 4)), draw(st.sampled_from(shapes)), draw(st.sampled_from([np.float32, np.float64]))
     rng = np.random.default_rng(draw(st.integers(0, 2 ** 32)))

@@ -88,7 +88,7 @@ def write_json(path, report):
 
 
 def write_picture(path, figure):
-    runs.replace(Path(path), lambda file: figure.savefig(file, format="png"))
+    files.replace(Path(path), lambda file: figure.savefig(file, format="png"))
 
 
 def main_job(arguments):
