@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import tinyddpm
 from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser, bits_per_dim, conv_denoiser,
-                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, grey_levels, hybrid_loss, last, ledger,
-                      linear, load, log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse, simple_loss,
+                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, grey_levels, hybrid_loss,
+                      last, ledger, linear, load, log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse, simple_loss,
                       simple_weights, step_term, time_embedding, toy, toys, train, training, transition, v_loss, vlb_loss)
 from tinyddpm.network.weights import leaves
 from tinyddpm.schedule import respace
@@ -30,8 +30,8 @@ def frozen(array):
 @st.composite
 def chains(draw, shapes=((1,), (2,), (3, 4), (4, 5, 2))):
     """A schedule, x and y of one shape and dtype, a t or a t for each, times s < t."""
-    schedule = draw(st.one_of(st.integers(1, 40).map(cosine), st.integers(25, 60).map(linear), st.integers(1, 40).map(log_snr_uniform), st.integers(1, 40).map(grey_levels),
-                              st.lists(st.floats(1e-6, 0.5), min_size=1, max_size=12).map(Schedule)))
+    schedule = draw(st.one_of(st.integers(1, 40).map(cosine), st.integers(25, 60).map(linear), st.integers(1, 40).map(log_snr_uniform),
+                              st.integers(1, 40).map(grey_levels), st.lists(st.floats(1e-6, 0.5), min_size=1, max_size=12).map(Schedule)))
     B, shape, dtype = draw(st.integers(1, 4)), draw(st.sampled_from(shapes)), draw(st.sampled_from([np.float32, np.float64]))
     rng = np.random.default_rng(draw(st.integers(0, 2 ** 32)))
     x, y, z = (frozen(draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal((B, *shape), dtype)) for _ in range(3))
@@ -168,7 +168,7 @@ def trained(**options):
 
 
 OUTSIDE = [
-    (lambda: linear(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform("9"), "T = 9"),
+    (lambda: linear(0), "T = 0"), (lambda: grey_levels(0), "T = 0"), (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform("9"), "T = 9"),
     (lambda: linear(100, beta_1=-1.0), "beta_1 = -"), (lambda: linear(5), "larger T"), (lambda: cosine(10, s=-1), "s = -1"),
     (lambda: cosine(10, s=np.nan), "s = nan"), (lambda: cosine(10, beta_max=0), "beta_1 = 0"), (lambda: log_snr_uniform(9, np.inf, 0), "log_snr_1 = inf"),
     (lambda: log_snr_uniform(9, 1, 2), "log_snr_T = 2"), (lambda: Schedule([[0.1]]), "(1, 1)"), (lambda: Schedule([0.1, np.nan]), "beta_2 = nan"),
