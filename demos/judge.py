@@ -126,7 +126,7 @@ def draw(reports):
     left.set(xscale="log", title="Fréchet distance to held-out digits", yticks=range(len(reports)), yticklabels=reports)
     left.invert_yaxis()
     left.margins(x=0.15)
-    left.legend(frameon=False, loc="lower right")
+    left.legend(frameon=False, loc="upper right")
     right.imshow([report["class_share"] for report in reports.values()], aspect="auto", cmap="Greys", vmin=0, vmax=0.2)
     right.set(xticks=range(10), title="taken for the digit (a tenth each is even)")
     return figure
