@@ -33,7 +33,7 @@ def main(minutes, looks=20):
         if process.wait():
             sys.exit("the training failed")
         log, state = data.load(folder / "log.csv"), runs.load(folder)[0].state  # each refuses a number that is not finite
-        start = runs.make_network(runs.load(folder)[0].settings).init(np.random.default_rng(0))
+        start = runs.load(folder)[0].network.init(np.random.default_rng(0))
         growth = np.linalg.norm(state.weights) / np.linalg.norm(runs.training.pack(start))
     first, last = np.mean(curve[:5]), np.mean(curve[-5:])
     print(f"{state.step} steps, every number finite; loss {log[:10, 1].mean():.3f} to {log[-10:, 1].mean():.3f}; the weights have "
