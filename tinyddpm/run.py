@@ -28,7 +28,7 @@ from . import data, elbo, files, pixels, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 from .reverse import TO_EPS
-from .threads import denoise_in_halves, gradient_in_halves
+from .threads import denoise_in_halves, gradient_in_halves, one_blas_thread
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
              "grey_levels": schedule.grey_levels}
@@ -289,20 +289,21 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
 
     try:
         checkpoint()
-        for step in steps:
-            over = minutes is not None and elapsed() >= 60 * minutes
-            if step.state.step % 10 == 0 or over:
-                log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
-            latest = step.state, rng.bit_generator.state  # in one stroke, wherever Ctrl-C comes
-            average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
-            if bar is not None:
-                bar.set_postfix(loss=f"{average:.4f}", refresh=False)
-                bar.update(1 if minutes is None else min(elapsed(), 60 * minutes) - bar.n)
-            if time.monotonic() - saved > every:
-                checkpoint()
-                saved = time.monotonic()
-            if over:
-                break
+        with one_blas_thread():  # these products are small: where another process has a core, threads wait for each other
+            for step in steps:
+                over = minutes is not None and elapsed() >= 60 * minutes
+                if step.state.step % 10 == 0 or over:
+                    log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
+                latest = step.state, rng.bit_generator.state  # in one stroke, wherever Ctrl-C comes
+                average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
+                if bar is not None:
+                    bar.set_postfix(loss=f"{average:.4f}", refresh=False)
+                    bar.update(1 if minutes is None else min(elapsed(), 60 * minutes) - bar.n)
+                if time.monotonic() - saved > every:
+                    checkpoint()
+                    saved = time.monotonic()
+                if over:
+                    break
         checkpoint()
     except KeyboardInterrupt:
         checkpoint()
