@@ -6,7 +6,7 @@ changes one operator, comparison or number of the mathematical core at a time, i
 laws and the core's own tests look for it; then prints the score and every change that nothing noticed.  A run that was
 interrupted goes on where it was.  Each arithmetic operator becomes its inverse; others are noticed even more easily.
 
-The tests run in forks of a process that has imported the libraries, which is several times faster than starting anew.
+The tests run in forks of a process that has imported the libraries, so that each change need not wait for them.
 """
 import argparse
 import os

@@ -4,7 +4,7 @@
     python tests/scoreboard.py homework.py           # yours
 
 prints a table in Markdown, a law a row, and below it the smallest counterexample found for each failure, with the
-verdict that NAME.known gives: `law: verdict: reason`.
+verdict that NAME.known gives, `law: verdict: reason`.
 """
 import argparse
 import io
@@ -52,9 +52,11 @@ class Watch:
 
 
 def known(name):
-    file = TESTS / "implementations" / f"{Path(name).stem}.known"
+    """{law: (verdict, reason)} of NAME.known, beside NAME.py; without a verdict it is "known"."""
+    file = (Path(name) if name.endswith(".py") else TESTS / "implementations" / name).with_suffix(".known")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return {law: (verdict, reason) for law, verdict, reason in (line.split(": ", 2) for line in lines if ": " in line)}
+    parts = [line.split(": ", 2) for line in lines if ": " in line]
+    return {law: tuple(rest) if len(rest) == 2 else ("known", *rest) for law, *rest in parts}
 
 
 def try_one(name, arguments):
@@ -78,7 +80,7 @@ def main():
             watches[Path(name).stem] = watch
         else:
             print(f"{name}: nothing to try, or its library is not installed", file=sys.stderr)
-    verdicts = {name: known(name) for name in watches}
+    verdicts = {Path(name).stem: known(name) for name in arguments.names}
     print("| law | " + " | ".join(watches) + " |\n|---" + "|---" * len(watches) + "|")
     laws = sorted({law: title for watch in watches.values() for law, title in watch.titles.items()}.items(), key=lambda row: row[1])
     for law, section in laws:

@@ -52,7 +52,8 @@ def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embeddin
     `outer_blocks` residual blocks of `width` channels at half resolution on the way down and again on the
     way up, `inner_blocks` of 2·width at a quarter.  At the default sizes 0.4 million weights.  Any H and
     W: what does not divide by 4 is padded with zeros inside.  The last layer starts at zero.
-    learned_variance: the output is the pair (ε̂, v), v starting at ½.  ValueError: a size below 1.
+    learned_variance: the output is the pair (ε̂, v), v starting at ½.  outputs: channels of the answer, where it is
+    something else than a guess in the shape of x_t.  ValueError: a size below 1.
     """
     check_sizes(channels=channels, width=width, outer_blocks=outer_blocks, inner_blocks=inner_blocks, embedding=embedding)
     time_width = 4 * width
