@@ -334,7 +334,7 @@ def main(out, rounds, quick, as_json):
     say("import: " + ", ".join(f"{name} {s:.2f} s" for name, s in report["import_seconds"].items()))
 
     from tinyddpm import plot
-    from tinyddpm.__main__ import write_json
+    from tinyddpm.console import write_json
     from matplotlib.figure import Figure
 
     out.mkdir(parents=True, exist_ok=True)

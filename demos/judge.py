@@ -22,7 +22,7 @@ from autograd import value_and_grad
 from tqdm import tqdm
 
 from tinyddpm import data, plot, training
-from tinyddpm.__main__ import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
 from tinyddpm.network.conv import conv_init, conv_layer, space_to_depth
 from tinyddpm.network.layers import dense, dense_init
 from tinyddpm.network.primitives import normalise, silu

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyddpm import plot
-from tinyddpm.__main__ import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "museum"))
 from exhibits import EXHIBITS  # noqa: E402

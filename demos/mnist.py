@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyddpm import plot, reverse, run as runs
-from tinyddpm.__main__ import numbers, one_sentence_for_mistakes, positive, print_ledger, train_with_bar, whole, write_json
+from tinyddpm.console import numbers, one_sentence_for_mistakes, positive, print_ledger, train_with_bar, whole, write_json
 
 
 def main(minutes, out, seed=0, n=64, held_out=100, quick=False):

@@ -1,24 +1,26 @@
-"""Every picture.  One colour for data, one for the model, one for what is exact; each function returns a Figure.
+"""Every picture that more than one place draws; the colours of all: one for data, one for the model, one for what is exact.
 
-The figures are matplotlib's own objects, made without pyplot: no window opens and no global state changes.
+Each function returns a Figure.  They are matplotlib's own objects, made without pyplot: no window opens and no global state changes.
 `figure.savefig(path)` writes one; an animation goes through `save_animation`.
 """
 import numpy as np
 
 DATA, MODEL, EXACT, FAINT = "#2a6fbb", "#e07b39", "#222222", "#b8b8b8"
+OTHERS = ("#7b5aa6", "#3a9e8f", "#c2436b")  # for models beside the model
 
 
-def _figure(columns=1, width=4.2, height=4.2, **options):
+def new_figure(columns=1, width=4.2, height=4.2, rows=1, **options):
+    """(Figure, its axes: (columns,), or (rows, columns) of more rows), each `width` × `height` inches; options of `subplots`."""
     from matplotlib.figure import Figure  # here, because those who only compute need not wait for it
 
-    figure = Figure(figsize=(columns * width, height), layout="constrained", dpi=110)
-    axes = np.atleast_1d(figure.subplots(1, columns, **options))
-    for ax in axes:
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained", dpi=110)
+    axes = np.atleast_1d(figure.subplots(rows, columns, **options))
+    for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _points(ax, x, colour, title, limit=None):
+def draw_points(ax, x, colour, title, limit=None):
     """Points on one axis: a histogram in one dimension, otherwise the first two coordinates."""
     if x.shape[1] == 1:
         ax.hist(x[:, 0], bins=80, color=colour, density=True)
@@ -30,17 +32,17 @@ def _points(ax, x, colour, title, limit=None):
     ax.set_title(title)
 
 
-def _limit(*clouds):
+def reach(*clouds):
     """Half the side of a square about the origin that shows nearly all of every cloud."""
     return 1.1 * max(np.quantile(abs(cloud), 0.998) for cloud in clouds)
 
 
 def scatter(clouds):
     """Clouds of points side by side.  clouds: {title: (points (N, D), colour)}."""
-    figure, axes = _figure(len(clouds))
-    limit = _limit(*(x for x, _ in clouds.values()))
+    figure, axes = new_figure(len(clouds))
+    limit = reach(*(x for x, _ in clouds.values()))
     for ax, (title, (x, colour)) in zip(axes, clouds.items()):
-        _points(ax, x, colour, title, limit)
+        draw_points(ax, x, colour, title, limit)
     return figure
 
 
@@ -49,12 +51,12 @@ def reverse_path(data, path, moments=(1, 0.5, 0.4, 0.3, 0)):
 
     data: (N, 2); path: (T + 1, M, 2), the chain from x_T (first) to x_0 (last).
     """
-    figure, axes = _figure(len(moments) + 1, 2.6, 2.9)
-    limit, T = _limit(data, path[0]), len(path) - 1
+    figure, axes = new_figure(len(moments) + 1, 2.6, 2.9)
+    limit, T = reach(data, path[0]), len(path) - 1
     for ax, moment in zip(axes, moments):
         t = round(moment * T)
-        _points(ax, path[T - t], MODEL, f"t = {t}" + {0: ", samples", T: ", noise"}.get(t, ""), limit)
-    _points(axes[-1], data, DATA, "data", limit)
+        draw_points(ax, path[T - t], MODEL, f"t = {t}" + {0: ", samples", T: ", noise"}.get(t, ""), limit)
+    draw_points(axes[-1], data, DATA, "data", limit)
     for ax in axes:
         ax.axis("off")
     return figure
@@ -76,7 +78,7 @@ def to_canvas(images, columns=None, gap=2):
 def image_grid(images, title="", columns=None):
     """A grid of images, uint8 (N, H, W) or (N, H, W, C)."""
     canvas = to_canvas(images, columns)
-    figure, (ax,) = _figure(1, 6, 6 * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0))
+    figure, (ax,) = new_figure(1, 6, 6 * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0))
     ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
     ax.set_title(title)
@@ -85,7 +87,7 @@ def image_grid(images, title="", columns=None):
 
 def schedules(named):
     """ᾱ_t and log SNR against t/T.  named: {name: Schedule}."""
-    figure, (left, right) = _figure(2, height=3.4)
+    figure, (left, right) = new_figure(2, height=3.4)
     for name, schedule in named.items():
         t = np.arange(schedule.T + 1) / schedule.T
         left.plot(t, schedule.alpha_bar, label=name)
@@ -99,7 +101,7 @@ def schedules(named):
 def ledger_per_t(ledger, exact=None):
     """Every L_{t−1} with its standard error, and the exact terms (T + 1,) where they are known."""
     mean, error = ledger.per_t()
-    figure, (ax,) = _figure(1, 6.5, 3.4)
+    figure, (ax,) = new_figure(1, 6.5, 3.4)
     t = np.arange(2, len(mean))
     ax.fill_between(t, (mean - 2 * error)[1:-1], (mean + 2 * error)[1:-1], color=MODEL, alpha=0.25, linewidth=0)
     ax.plot(t, mean[1:-1], color=MODEL, label="model, ± 2 standard errors")
@@ -112,8 +114,8 @@ def ledger_per_t(ledger, exact=None):
 
 def animate_points(path, frames=60, title="t = {t}"):
     """The reverse chain as a film: path (T + 1, N, 2) from x_T to x_0.  Returns a matplotlib animation."""
-    figure, (ax,) = _figure(1, 4, 4.2)
-    limit = max(_limit(path[-1]), 2.5)
+    figure, (ax,) = new_figure(1, 4, 4.2)
+    limit = max(reach(path[-1]), 2.5)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
     ax.set_aspect("equal")
     dots = ax.scatter(*path[0].T, s=3, color=MODEL, alpha=0.6, linewidths=0)
@@ -127,7 +129,7 @@ def animate_points(path, frames=60, title="t = {t}"):
 def animate_images(path, frames=60, columns=None):
     """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation."""
     canvas = to_canvas(path[0], columns)
-    figure, (ax,) = _figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
+    figure, (ax,) = new_figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
     picture = ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
     return _animation(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)

@@ -1,0 +1,148 @@
+"""The terminal: what every command here has in common, the demos' too.
+
+One sentence for a mistake, numbers checked as they are typed, bars for long work, the ledger as a table, files replaced whole.
+"""
+import argparse
+import json
+import signal
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from . import files, run as runs
+
+
+@contextmanager
+def one_sentence_for_mistakes():
+    """Bad input, a full disk or too little memory end in one sentence on stderr and exit code 2."""
+    warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+    for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C, with a checkpoint; unless somebody, like nohup, wants it otherwise
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit("tinyddpm: interrupted; what a run folder holds is whole, and train --resume RUN goes on with it")
+    except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
+        if isinstance(error, (MemoryError, OverflowError)):
+            reason = f"not enough memory for a size that was asked for: {error}"
+        print(f"tinyddpm: {reason}", file=sys.stderr)
+        sys.exit(2)
+
+
+def whole(least):
+    """An argparse type: a whole number of `least` or more."""
+    def parse(text):
+        if not (text.lstrip("+-").isdecimal() and len(text) < 19 and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+        return int(text)
+    return parse
+
+
+def positive(text):
+    """An argparse type: a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 < value < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
+
+
+def progress_bar(total, description, unit="step"):
+    from tqdm import tqdm
+
+    style = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
+    return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True, mininterval=0.3)
+
+
+def counted(description):
+    """A `progress` for the ledger and samplers: wraps a list of times in a bar."""
+    from tqdm import tqdm
+
+    return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True, mininterval=0.3, leave=False)
+
+
+def train_with_bar(run, dataset, rng, folder=None, every=60.0):
+    minutes = run.settings["minutes"]
+    total, unit = (run.settings["steps"], "step") if minutes is None else (60 * minutes, "s")
+    with progress_bar(total, "training", unit) as bar:
+        if minutes is None:
+            bar.update(run.state.step)
+        return runs.fit(run, dataset, rng, folder, bar, every)
+
+
+def print_ledger(ledger, exact=None, entropy=None):
+    """The ledger as a table: nats per item, ± one standard error, and beside it what is exact."""
+    per_dim = ledger.bits_per_dim
+    print(f"{'':14}{'nats':>10} {'± s.e.':>9}{'bits/dim':>11}" + (f"{'exact optimum':>16}" if exact is not None else ""))
+    exact_parts = {} if exact is None else {"L_T": exact[-1], "sum L_{t-1}": exact[1:-1].sum(), "L_0": exact[0],
+                                            "total": exact.sum()}
+    for name, (mean, error) in ledger.parts().items():
+        label = "-ELBO" if name == "total" else name
+        print(f"{label:14}{mean:10.4f} {error:9.4f}{per_dim(mean):11.4f}"
+              + (f"{exact_parts[name]:16.4f}" if exact_parts else ""))
+    if entropy is not None:
+        print(f"{'data entropy':14}{entropy:10.4f} {'exact':>9}{per_dim(entropy):11.4f}")
+
+
+def numbers(ledger):
+    """The ledger for report.json."""
+    return {name: {"nats": float(mean), "standard_error": float(error), "bits_per_dim": float(ledger.bits_per_dim(mean))}
+            for name, (mean, error) in ledger.parts().items()}
+
+
+def write_json(path, report):
+    files.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
+
+
+def write_picture(path, figure):
+    files.replace(Path(path), lambda file: figure.savefig(file, format="png"))
+
+
+def demo_parser(doc, out):
+    """The command line that all demos share: main(out, seed, quick).  doc: the demo's own text, for --help."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="folder for pictures and report.json (%(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of all that is random (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
+    return parser
+
+
+def digit_run(folder, seed=0, quick=False, minutes=1.25):
+    """The denoiser of digits in a run folder, trained there first where there is none.
+
+    quick: a tiny one, of which nothing is to be expected.
+    """
+    folder = Path(folder)
+    if not (folder / "settings.json").exists():
+        tiny = dict(T=20, batch=16, network=dict(width=8, outer_blocks=1, inner_blocks=1)) if quick else {}
+        dataset = runs.open_data("mnist")
+        run, rng = runs.start(dataset, seed, minutes=0.03 if quick else minutes, **tiny)
+        print(f"no run in {folder} yet: training one for {60 * run.settings['minutes']:.0f} seconds", file=sys.stderr)
+        with runs.locked(folder, new=True):
+            train_with_bar(run, dataset, rng, folder)
+    run = runs.load(folder)[0]
+    if run.settings["shape"] != [28, 28]:
+        raise ValueError(f"run = {str(folder)!r} knows items of shape {tuple(run.settings['shape'])}: this takes a run on digits")
+    return run
+
+
+def add_digit_run(parser):
+    """Its option: --run RUN."""
+    parser.add_argument("--run", type=Path, default=Path("digits-out"), metavar="RUN",
+                        help="run folder of a denoiser of digits; if there is none, one is trained there in 75 seconds (%(default)s)")
+
+
+def finish(out, answer, seed, **numbers):
+    """The demo's end: its answer on the terminal, and with its numbers in report.json."""
+    write_json(out / "report.json", {"answer": answer, "seed": seed, **numbers})
+    print(f"{answer}\n{out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
