@@ -1,16 +1,20 @@
 """tinyddpm: denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020), told in the order of their derivation.
 
 We want the distribution p_θ of a model to match that of the data.  "To match" is to make
-    KL(p_data ‖ p_θ) = E[log p_data(x) − log p_θ(x)] ≥ 0                                        (1.1)
+    KL(p_data ‖ p_θ) = E_{x~p_data}[log p_data(x) − log p_θ(x)] ≥ 0                             (1.1)
 small, and as p_data is not ours to change, that is to raise E[log p_θ(x)]: maximum likelihood (1.2).
-The model explains x by latents z, so its likelihood is an integral out of reach; but for *any* q(z|x)
-    log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)),                        (2.1)
-whose first part, the evidence lower bound, can be computed and raised.  Diffusion takes for z the data
-itself with more and more noise in it, and for q a process with nothing to learn:
+The model explains x by latents z, so its likelihood ∫ p_θ(x, z) dz is out of reach.  But at every z
+p_θ(x) = p_θ(x, z)/p_θ(z|x): take logarithms, average over *any* q(z|x), add and subtract log q(z|x),
+    log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)).                        (2.1)
+The last part is ≥ 0 (1.1), so the first, which can be computed and raised, is a lower bound: the ELBO, for
+"evidence lower bound".  Diffusion takes for z the data itself with more and more noise in it, and for q a
+process with nothing to learn:
     log p_θ(x_0) ≥ ELBO = E_q[log p_θ(x_{0:T}) − log q(x_{1:T}|x_0)].                            (2.2)
 
-Then everything is Gaussian.  "Ho n" is an equation of the paper above (arXiv 2006.11239), "Luo n" one of
-Luo 2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).  Read on in this order:
+Then everything is Gaussian.  A draw is μ + σ·ε (5.1.1), so x_t is x_0 and a single noise ε (5.1.2); the best
+step back has a mean that x_t and ε determine (5.1); and the bound asks for no more than a guess of ε.
+"Ho n" is an equation of the paper above (arXiv 2006.11239), "Luo n" one of Luo 2022, "Understanding Diffusion
+Models: A Unified Perspective" (arXiv 2208.11970).  Read on in this order:
 
     gaussian   the density, the reparameterised draw, the KL
     schedule   how much noise, t = 1…T

@@ -2,16 +2,23 @@
 
 To match the model's distribution with the data's is to maximise E[log p_θ(x_0)] (1.2).  That integral
 over all x_1…x_T is out of reach, but any distribution over them, and so q, bounds it from below (2.2).
-Bayes' rule and a telescoping product (Luo 46–58) sort the bound into three kinds:
+Both sides of it are products over the steps, p_θ(x_{0:T}) = p(x_T)·∏ p_θ(x_{t−1}|x_t) (Ho 1) and
+q(x_{1:T}|x_0) = ∏ q(x_t|x_{t−1}) (Ho 2), but they run in opposite directions.  For t ≥ 2 Bayes' rule turns a
+step of q round, q(x_t|x_{t−1}) = q(x_{t−1}|x_t, x_0)·q(x_t|x_0)/q(x_{t−1}|x_0), and the product of these
+fractions telescopes: q(x_{1:T}|x_0) = q(x_T|x_0)·∏_{t≥2} q(x_{t−1}|x_t, x_0).  Now each factor of p_θ has its
+partner in q, but for p_θ(x_0|x_1); and so the bound has three kinds of term (Luo 46–58):
 
     −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}        +      L_0
              prior matching       denoising matching          reconstruction
              KL(q(x_T|x_0)        KL(q(x_{t−1}|x_t,x_0)       −log p_θ(x_0|x_1)
               ‖ N(0, I))           ‖ p_θ(x_{t−1}|x_t))
 
-L_T has no parameters.  With the variances fixed, each L_{t−1} is a weighted squared difference of two
-means plus a constant (Ho 8), and the mean is a guess of the noise: so training comes down to
-*predicting the noise*.
+each averaged over the x_t in it, x_t ~ q(x_t|x_0) (Ho 5), for which one draw will do.
+
+L_T has no parameters.  With the variances fixed, each L_{t−1} is ‖μ̃_t − μ_θ‖²/(2σ_t²) plus a constant (Ho 8).
+Both means are (x_t − β_t/√(1 − ᾱ_t)·noise)/√α_t (Ho 11), one with the true ε, one with the guess ε_θ.  In their
+difference x_t cancels, and β_t²/(2σ_t²·α_t(1 − ᾱ_t))·‖ε − ε_θ‖² is left (Ho 12); L_0 of a density has the same
+form, as μ̃_1 = x_0.  So training comes down to *predicting the noise*.
 
 Terms are in nats per item, and the index k of a table of terms is that of its name: column 0 is L_0,
 column t − 1 is L_{t−1}, column T is L_T.
@@ -60,10 +67,10 @@ def _term(schedule, p, x_0, x_t, t, decoder):
 
 
 def simple_weights(schedule, variance="beta"):
-    """β_t²/(2σ_t²·α_t(1 − ᾱ_t)), (T + 1,): what L_simple drops from ‖ε − ε_θ‖² (Ho 12 and 14).
+    """The weight of ‖ε − ε_θ‖² in each L_{t−1}, β_t²/(2σ_t²·α_t(1 − ᾱ_t)), (T + 1,): L_simple drops it (Ho 12 and 14).
 
-    Entry t belongs to L_{t−1}; entry 0 is unused (zero).  With these weights Σ_t weight_t·E‖ε − ε_θ‖² is
-    −ELBO but for terms without a mean in them.  variance: as in `reverse.variance_table`.
+    Entry t belongs to L_{t−1}; entry 0 is unused (zero).  Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO up to a constant, L_T and
+    what the fixed variances cost, where the decoder is a density.  variance: as in `reverse.variance_table`.
     """
     var = reverse.variance_table(schedule, variance)
     beta, alpha, one_minus = schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar
@@ -73,7 +80,11 @@ def simple_weights(schedule, variance="beta"):
 # The training losses, each a number: the mean over the batch, per dimension, with t drawn uniformly.
 
 def simple_loss(schedule, denoiser, x_0, t, eps):
-    """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14): one for a network that says zero."""
+    """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14): one for a network that says zero.
+
+    At each t it is least for ε_θ = E[ε | x_t], and so is L_{t−1}.  Its weights, which on the usual schedules are largest
+    at small t, are set to one: so more is asked of the guess at large t, where it is hard (Ho §3.4).
+    """
     eps_hat, _ = reverse.ask(denoiser, forward.diffuse(schedule, x_0, t, eps), t)
     return np.mean((eps - eps_hat) ** 2)
 
@@ -165,7 +176,7 @@ def mean_and_error(values):
 
 def ledger(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaussian.log_prob, clip=None, batch=256,
            progress=iter):
-    """The ELBO of each item, every one of its T + 1 terms a number (Luo 58): a `Ledger`.
+    """The ELBO of each item, every one of its T + 1 terms a number (2.2, Luo 58): a `Ledger`.
 
     One fresh ε for each item at each t; T network calls for every `batch` items.  The standard errors
     are over items, so they cover both the choice of items and the noise.
@@ -200,8 +211,8 @@ def first_form_terms(schedule, denoiser, x_0, rng, variance="beta", decoder=Gaus
     Column 0: −log p_θ(x_0|x_1); column t: log q(x_t|x_{t−1}) − log p_θ(x_t|x_{t+1}); column T:
     log q(x_T|x_{T−1}) − log p(x_T).  Same expectation as the ledger's total, and each column far noisier:
     it compares two densities at one point, where the ledger has their whole KL.  Only in the sum over one
-    path does the noise cancel; for the exact reverse process, all of it.  No column is a KL (Luo 45 writes
-    them so, but under q, x_t and x_{t+1} are not independent given x_{t−1}).
+    path does the noise cancel; for the exact reverse process, all of it.  Columns 1…T − 1 are no KLs, not even
+    on average (Luo 45 writes them so, but under q, x_t and x_{t+1} are not independent given x_{t−1}).
     """
     T = schedule.T
     terms = numpy.zeros((len(x_0), T + 1))

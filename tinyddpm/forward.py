@@ -1,7 +1,7 @@
 """The forward process q: noise is added step by step until nothing else is left.
 
-Nothing is learned here.  One step shrinks the signal a little and adds a little noise; because both
-are Gaussian, any number of steps is again one Gaussian, and so is one step *back* for someone who
+Nothing is learned here.  One step shrinks the signal a little and adds a little noise; because Gaussian
+noises add up to Gaussian noise, any number of steps is again one Gaussian, and so is one step *back* for someone who
 knows where the chain started.  That last one, the posterior, is what the reverse process imitates.
 
 Each function returns the `Gaussian` its equation names.
@@ -23,7 +23,9 @@ def step(schedule, x_prev, t):
 
 
 def marginal(schedule, x_0, t):
-    """q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): t steps at once (Ho 4, Luo 70).
+    """q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): t steps at once (5.1.2, Ho 4, Luo 70).
+
+    By induction: one step turns √ᾱ_{t−1}·x_0 into √ᾱ_t·x_0, and the variance into α_t(1 − ᾱ_{t−1}) + β_t = 1 − ᾱ_t.
 
     x_0: (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T.
     """
@@ -57,7 +59,8 @@ def transition(schedule, x_s, s, t):
 def posterior(schedule, x_t, x_0, t):
     """q(x_{t−1} | x_t, x_0): one step back, if we knew where the chain started.
 
-    Bayes' rule on Gaussians (Luo 84, Ho 6–7): the mean weighs x_0 and x_t,
+    Bayes' rule on Gaussians (Luo 84, Ho 6–7): q(x_t|x_{t−1})·q(x_{t−1}|x_0) as a function of x_{t−1}.  The precisions
+    add up, 1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}), and the mean weighs x_0 and x_t,
         μ̃_t = [√ᾱ_{t−1}·β_t·x_0 + √α_t·(1 − ᾱ_{t−1})·x_t]/(1 − ᾱ_t),   β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
     x_t, x_0: (B, …); t: int or (B,) in 1…T.  At t = 1 it is the point mass on x_0.
     ValueError: t outside 1…T, shapes that differ.

@@ -1,8 +1,8 @@
 """Gaussians: the only distributions a diffusion model is made of.
 
 Every distribution in the derivation, forward or reverse, is a Gaussian with independent
-coordinates, N(x; μ, v).  `v` is always the *variance*.  Four things are asked of it: its density,
-a draw, its entropy, and its KL divergence from another one.  The last is what the ELBO adds up.
+coordinates, N(x; μ, v).  `v` is always the *variance* here.  Asked of it are its density, a draw, its
+entropy, the probability of one of 256 grey levels, and its KL divergence from another, which the ELBO adds up.
 
 The first axis of every array is the batch, so a density, an entropy and a KL of arrays shaped
 (B, ...) are (B,): one number an item, in nats, summed over all the other axes.
@@ -52,7 +52,7 @@ class Gaussian(NamedTuple):
     def sample(self, eps):
         """The reparameterised draw μ + σ·ε: the chance is all in ε ~ N(0, I).
 
-        So ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters.
+        For z = μ + σ·ε, ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters (5.1.1).
         """
         check_same_shape(mean=self.mean, eps=eps)
         return self.mean + np.sqrt(self.var) * eps
@@ -64,7 +64,8 @@ class Gaussian(NamedTuple):
     def kl(self, other):
         """KL(self ‖ other) = E_self[log self − log other] ≥ 0 in nats, (B,) (1.1).
 
-        Per coordinate ½[r − 1 − log r + (μ − μ')²/v'] with r = v/v'.  Written in d = log r,
+        Per coordinate ½[r − 1 − log r + (μ − μ')²/v'] with r = v/v', as E_self(x − μ')² = v + (μ − μ')².  Where both
+        variances are fixed, only the squared difference of the means can be learned.  Written in d = log r,
         r − 1 − log r = expm1(d) − d keeps its digits when the two are nearly equal, where the
         textbook formula subtracts numbers that agree in all their digits.
         """

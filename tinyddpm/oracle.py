@@ -2,10 +2,10 @@
 
 For a Gaussian, a mixture of Gaussians or a finite set of points the noised data q(x_t) is again a
 mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t), and with that the
-best denoiser there can be, ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t) (Luo 133 and 151).  What no
-network can beat is a number, and a network, a sampler or a ledger can be held against it.
+best denoiser there can be, ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t) (Luo 133 and 151).  So the
+least loss there can be is a number, and a network, a sampler or a ledger can be held against it.
 
-Here, for once, arrays are (B, D) and float64.
+The mixtures' arrays are (B, D), and all sums here are float64.
 """
 import math
 
@@ -140,7 +140,7 @@ class Mixture:
         return float(sum((np.exp(self.log_prob(x)) @ f(x)) * cell for x, cell in self._lattice(fineness)))
 
     def entropy(self, fineness=2):
-        """−E[log p(x)] in nats: no model's −ELBO can have a smaller expectation.  By quadrature."""
+        """−E[log p(x)] in nats: no model's −ELBO can have a smaller expectation (1.2).  By quadrature."""
         return self.expect(lambda x: -self.log_prob(x), fineness)
 
     def error(self, schedule, t, fineness=2):
@@ -168,7 +168,7 @@ def terms_from_error(schedule, error, square, dimensions, variance="beta"):
     """Every term of the ELBO from one curve, E‖x_0 − x̂_0(x_t)‖²: (…, T + 1) nats, columns L_0…L_T.
 
     Each L_{t−1} is a KL of two Gaussians whose means differ by the weight of x_0 times x_0 − x̂_0 (Luo
-    92–99), so that curve is all that the bound knows of data and denoiser.
+    92–99), so that curve, and E‖x_0‖² for L_T, is all that the bound knows of data and denoiser.
     error: (…, T + 1), column 0 unused; square: (…), E‖x_0‖²; the decoder is the continuous one.
     """
     var, weight_0, beta_tilde = variance_table(schedule, variance)[1:], schedule.weight_0[1:], schedule.beta_tilde[1:]
@@ -225,7 +225,7 @@ def _chain_in_axes(schedule, data, variance):
 
 
 def gaussian_log_likelihood(schedule, data, x_0, variance="beta"):
-    """log p_θ(x_0) itself, which the ELBO bounds: (B,) nats, for the exact denoiser of Gaussian data.
+    """log p_θ(x_0) itself, which the ELBO bounds (2.1): (B,) nats, for the exact denoiser of Gaussian data.
 
     x_0: (B, D).  ValueError: more than one component.
     """
@@ -291,9 +291,9 @@ class FiniteData:
 def excess(schedule, denoiser, data, rng, variance="beta", n=2000):
     """How far a denoiser's −ELBO lies above the optimal denoiser's, and the standard error, in nats.
 
-    E[ε | x_t] is orthogonal to what is left of ε, so E‖ε − ε_θ‖² − E‖ε − ε*‖² = E‖ε_θ − ε*‖²: weighted
-    as in the ELBO and summed over t it is the gap, without the noise of either side.
-    data: a `Mixture`; n draws of it at each t.  The network must leave the variance as it is.
+    What E[ε | x_t] leaves of ε is uncorrelated with any function of x_t, so E‖ε − ε_θ‖² − E‖ε − ε*‖² =
+    E‖ε_θ − ε*‖²: weighted as in the ELBO and summed over t it is the gap, without the noise of either side.
+    data: a `Mixture`; n draws of it at each t.  For denoisers that learn no variance.
     """
     best, weights = data.denoiser(schedule), simple_weights(schedule, variance)
     total = np.zeros(n)

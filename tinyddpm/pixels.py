@@ -143,7 +143,7 @@ def pixel_network(schedule, table, inner):
     """A `Network` that guesses x_0 of 256-level images, (B, H, W) or (B, H, W, C), by way of each pixel's prior.
 
     inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
-    pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is all but D.
+    pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
     """
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
@@ -167,9 +167,9 @@ def pixel_network(schedule, table, inner):
 
 
 def unexplained(schedule, table):
-    """SNR_t·E(z − D)², (T + 1,): the error that D leaves at t, next to that of the noise; entry 0 is unused.
+    """SNR_t·E(z − D)², (T + 1,): the error that D leaves at t, as a squared error of ε per pixel; entry 0 is unused.
 
-    Where D knows all but everything, a hundredth of the largest: others divide by it.
+    Never below a hundredth of the largest: others divide by it, and D can be nearly exact.
     """
     error = numpy.interp(schedule.log_snr[:0:-1], table.log_snr, table.error)[::-1]
     left = schedule.snr[1:] * error
@@ -179,7 +179,7 @@ def unexplained(schedule, table):
 def bits_loss(left):
     """The loss E[‖ε − ε_θ‖²/left_t]: one for D alone, at every t.  left: from `unexplained`.
 
-    With t drawn as often as `bit_share` says, its gradient is that of −ELBO, and no t is worth more noise than another.
+    With t drawn in proportion to the bits that D leaves there, its gradient is −ELBO's up to a factor.
     """
     def loss(schedule, denoiser, x_0, t, eps):
         eps_hat = denoiser(diffuse(schedule, x_0, t, eps), t)

@@ -1,12 +1,14 @@
 """The reverse process p_θ: from pure noise back to data, one learned Gaussian step at a time.
 
-If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We don't, so a
-network guesses.  Because x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε and x_t is known, guessing x_0, guessing the
-noise ε, and guessing two other quantities are the same guess; DDPM's choice is ε.
+If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We don't, and without it the
+step back is a mixture of such posteriors, one for every x_0 there might have been.  For small β_t that is close
+to one Gaussian (Ho §2); p_θ is that Gaussian, the posterior of a guessed x_0, and a network guesses.  Because
+x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε and x_t is known, guessing x_0, the noise ε, the score or v (below) are the same
+guess; DDPM's choice is ε, which is of the same size at every t.
 
 A *denoiser* is any function (x_t, t) → ε̂ of the shape of x_t: a network with its weights, an exact
-oracle, or your own.  One that learns its variance returns the pair (ε̂, v).  t is an int while
-sampling and (B,) in training.
+oracle, or your own.  One that learns its variance returns the pair (ε̂, v), where v says how far σ_t² lies from β̃_t towards β_t (in
+`learned_variance`; not the v that stands for a guess).  t is an int while sampling and (B,) in training.
 """
 from collections import deque
 from typing import Any, NamedTuple
@@ -91,7 +93,8 @@ def as_denoiser(schedule, predictor, predicts="eps"):
 def mean_from_eps(schedule, x_t, eps, t):
     """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t (Ho 11): take out the share of the noise this step added.
 
-    It is the posterior's mean with x_0 replaced by what ε says of it, (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (Luo 125).
+    It is the posterior's mean with x_0 replaced by what ε says of it, (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (5.1, Luo 125);
+    x_t then has the weight 1/√α_t in all, because β_t + α_t(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
     x_t, eps: (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T, shapes that differ.
     """
     check_same_shape(x_t=x_t, eps=eps)

@@ -105,7 +105,7 @@ def linear(T=1000, beta_1=1e-4, beta_T=0.02, scaled=True):
     """β_t rising linearly from β_1 to β_T (Ho §4), times 1000/T unless scaled=False.
 
     The paper's two numbers are for T = 1000.  Taken unscaled at T = 50 they leave ᾱ_T = 0.603, and
-    sampling would start from an x_T that training never saw.  Scaled, ᾱ_T hardly depends on T, but
+    sampling would start from an x_T that training never saw.  Scaled, ᾱ_T is below 5e-5 for every T, but
     T ≤ 20 would need β_T ≥ 1.  ValueError: then, and for any other β outside (0, 1).
     """
     _check_T(T)
@@ -147,10 +147,10 @@ def log_snr_uniform(T=1000, log_snr_1=10.0, log_snr_T=-10.0):
 
 
 def grey_levels(T=1000):
-    """The uniform grid for 256-level images: from a noise of a sixth of a grey level to five times the image's size.
+    """The uniform grid for 256-level images: from a noise of a sixth of a grey level to one of 15 times the largest pixel.
 
-    With less noise at t = 1 there is nothing to tell, with more the decoder guesses among neighbouring levels;
-    from log SNR = −5.5 on, L_T is below 0.003 bits/dim.
+    A sixth of a level already shows which level it is, and a smaller noise would only add steps that cost nothing; a
+    larger one would leave the decoder to guess among neighbours.  At log SNR = −5.5, L_T is below 0.003 bits/dim.
     """
     return log_snr_uniform(T, 13.3, -5.5)
 

@@ -115,7 +115,7 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     steps: in all, counted from the state's own; state: where to go on from.
     progress: () → 0…1, where time and not `steps` ends the training.
     FloatingPointError: it has diverged: the loss or its gradient is no longer finite, or the weights have grown
-    twentyfold, which none of them does that learns.
+    twentyfold, which in a training that works they do not.
     """
     state = initial_state(network, rng) if state is None else state
     template = network.init(np.random.default_rng(0))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 @given(betas())
 def test_marginal_is_the_composition_of_steps(ddpm, beta):
-    """Chapman–Kolmogorov: m ← √α_t·m, v ← α_t·v + β_t from (1, 0) gives √ᾱ_t and 1 − ᾱ_t (Ho 4, Luo 61–70)."""
+    """Chapman–Kolmogorov: m ← √α_t·m, v ← α_t·v + β_t from (1, 0) gives √ᾱ_t and 1 − ᾱ_t (Ho 2 and 4, Luo 61–70)."""
     one = np.ones((1, 1))
     mean, var = 1.0, 0.0
     for t in range(1, len(beta) + 1):

@@ -16,7 +16,7 @@ both_variances = st.sampled_from(["beta", "beta_tilde"])
 def test_telescoping_on_every_path(ddpm, case, variance, seed):
     """log p(x_{0:T}) − log q(x_{1:T}|x_0) = log p(x_T)/q(x_T|x_0) + log p(x_0|x_1) + Σ_{t≥2} log p(x_{t−1}|x_t)/q(x_{t−1}|x_t,x_0).
 
-    No expectation: for every path and any p (Luo 48–57).  Only q is in it that is not in both sides.
+    No expectation: for every path and any p (2.2, Luo 48–57).  Only q is in it that is not in both sides.
     """
     rng = np.random.default_rng(seed)
     beta, T = case.beta, case.T

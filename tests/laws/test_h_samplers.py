@@ -36,7 +36,7 @@ def test_the_last_step_adds_no_noise(ddpm, case, variance):
 
 @given(cases(lengths=(2, 3, 5, 8, 50, 1000), smallest=1e-6, first_t=2, largest_power=0), both_variances)
 def test_the_gain_of_the_noise_is_the_standard_deviation(ddpm, case, variance):
-    """x_{t−1} = μ_θ + σ_t·z for t ≥ 2, with σ_t² the variance of p_θ: β_t or β̃_t (Algorithm 2, line 4)."""
+    """x_{t−1} = μ_θ + σ_t·z for t ≥ 2, with σ_t² the variance of p_θ: β_t or β̃_t (Ho 1; Algorithm 2, line 4)."""
     t, _ , bt = int(case.t[0]), *tables(case.beta)[1:]
     z = np.sign(case.eps + 0.5)
     steps = [ddpm.sampler_step(case.beta, case.x_0, t, case.eps, k * z, variance) for k in (0, 1)]

@@ -40,7 +40,7 @@ def block_init(rng, channels, time_width):
 
 
 def residual_block(block, h, time):
-    """h + conv(silu(conv(silu(norm(h))) + time)): two convolutions and what t has to say."""
+    """h + conv(silu(norm(conv(silu(norm(h))) + time))): two convolutions, and between them what t has to say."""
     inner = conv_layer(block["in"], silu(normalise(h)))
     inner = inner + np.reshape(dense(block["time"], time), (-1, 1, 1, inner.shape[-1]))
     return h + conv_layer(block["out"], silu(normalise(inner)))
