@@ -15,7 +15,7 @@ from tinyddpm.network.layers import dense
 from tinyddpm.network.primitives import normalise, silu
 from tinyddpm.network.weights import leaves
 
-DEMOS = sorted((Path(__file__).parent.parent / "demos").glob("*.py"))
+DEMOS = sorted((Path(__file__).parent.parent / "demos").glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: demo.stem)
