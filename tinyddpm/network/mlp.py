@@ -23,7 +23,7 @@ def mlp(dimensions=2, width=128, depth=3, embedding=64, learned_variance=False):
 
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
-        h = dense(weights["first"], x) + dense(weights["time"], time_embedding(t, embedding).astype(x.dtype))
+        h = dense(weights["first"], x) + dense(weights["time"], time_embedding(t, embedding, x.dtype))
         for block in weights["blocks"]:
             h = residual(block, h)
         out = back(dense(weights["last"], silu(h)))

@@ -29,10 +29,15 @@ def sum_rows(g):
     return np.ones(g.size // g.shape[-1], g.dtype) @ _rows(g)
 
 
+def _like(y, g):
+    """g in the dtype of y: with NumPy 2 the gradient of autograd's mean is float64, whatever it is the mean of."""
+    return g.astype(y.dtype, copy=False)
+
+
 defvjp(affine,
-       lambda ans, x, w, b: lambda g: g @ w.T,
-       lambda ans, x, w, b: lambda g: _rows(x).T @ _rows(g),
-       lambda ans, x, w, b: lambda g: sum_rows(g))
+       lambda ans, x, w, b: lambda g: _like(ans, g) @ w.T,
+       lambda ans, x, w, b: lambda g: _rows(x).T @ _rows(_like(ans, g)),
+       lambda ans, x, w, b: lambda g: sum_rows(_like(ans, g)))
 
 
 @primitive
