@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import conv_denoiser, cosine, mlp, simple_loss, time_embedding
-from tinyddpm.network import primitives
+from tinyddpm.network import primitives, residual
 from tinyddpm.network.conv import depth_to_space, space_to_depth
 from tinyddpm.network.layers import dense_init
 from tinyddpm.network.weights import leaves, pack, unpack
@@ -48,6 +48,24 @@ def test_gradients_of_the_other_primitives():
     check_grads(primitives.normalise, modes=["rev"], order=1)(x)
     check_grads(primitives.affine, (0, 1, 2), modes=["rev"], order=1)(x, RNG.standard_normal((4, 5)), RNG.standard_normal(5))
     check_grads(lambda x: depth_to_space(space_to_depth(x[:, :2, :2]) ** 2), modes=["rev"], order=1)(x)
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([np.float32, np.float64]))
+def test_a_residual_block_is_its_formula(B, width, inner, dtype):
+    """The primitive and the five operations it stands for: value, and the gradient in h and in every weight."""
+    rng = np.random.default_rng(B + 10 * width + 100 * inner)
+    block = {"in": {"w": rng.standard_normal((width, inner)), "b": rng.standard_normal(inner)},
+             "out": {"w": rng.standard_normal((inner, width)), "b": rng.standard_normal(width)}}
+    vector, h, weight = (a.astype(dtype) for a in (pack(block), 3 * rng.standard_normal((B, width)), rng.standard_normal((B, width))))
+
+    def weighted(f):
+        return lambda v, h: (weight * f(unpack(v, block), h)).sum()
+    near = dict(rel=1e-4, abs=1e-4) if dtype is np.float32 else dict(rel=1e-12, abs=1e-12)
+    for argument in (0, 1):
+        (value, gradient), (expected, slow) = (value_and_grad(weighted(f), argument)(vector, h) for f in (residual.residual, residual.slow_residual))
+        assert gradient.dtype == slow.dtype == dtype
+        assert value == pytest.approx(expected, **near)
+        assert gradient == pytest.approx(slow, **near)
 
 
 def test_silu_of_large_numbers():
@@ -187,6 +205,8 @@ def test_frequencies_fall_from_one_to_a_ten_thousandth():
 @given(st.integers(1, 65), st.lists(st.integers(1, 4000), min_size=1, max_size=5))
 def test_time_embedding(dim, t):
     e = time_embedding(np.array(t), dim)
+    single = time_embedding(np.array(t), dim, np.float32)
+    assert single.dtype == np.float32 and single == pytest.approx(e, abs=3e-7)
     assert e.shape == (len(t), dim) and np.isfinite(e).all()
     if dim % 2 == 0:
         assert (e ** 2).sum(1) == pytest.approx(dim / 2)

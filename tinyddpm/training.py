@@ -96,7 +96,8 @@ def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
 
 def clip_norm(gradient, largest):
     """(the gradient, shortened to length `largest` where it is longer, and the length it had)."""
-    norm = float(np.linalg.norm(gradient))
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(gradient))
     if not np.isfinite(norm):  # in float32 the squares overflow long before the length does
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
     return (gradient * (largest / norm) if norm > largest else gradient), norm
