@@ -62,7 +62,7 @@ def test_a_residual_block_is_its_formula(B, width, inner, dtype):
         return lambda v, h: (weight * f(unpack(v, block), h)).sum()
     near = dict(rel=1e-4, abs=1e-4) if dtype is np.float32 else dict(rel=1e-12, abs=1e-12)
     for argument in (0, 1):
-        (value, gradient), (expected, slow) = (value_and_grad(weighted(f), argument)(vector, h) for f in (residual.residual, residual.slow_residual))
+        (value, gradient), (expected, slow) = (value_and_grad(weighted(f), argument)(vector, h) for f in (residual.residual, residual.residual_by_parts))
         assert gradient.dtype == slow.dtype == dtype
         assert value == pytest.approx(expected, **near)
         assert gradient == pytest.approx(slow, **near)

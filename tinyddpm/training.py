@@ -79,19 +79,21 @@ def moved(old, new, share):
 
 
 def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
-    """One step of Adam (Kingma & Ba 2015, Algorithm 1): new weights, moments and step count."""
+    """One step of Adam (Kingma & Ba 2015, Algorithm 1): new weights, moments and step count.
+
+    θ ← θ − rate·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ), multiplied out as at the end of their §2.
+    """
     step = state.step + 1
     m = moved(state.first_moment, gradient, 1 - beta_1)
     v = moved(state.second_moment, gradient ** 2, 1 - beta_2)
     # The two bias corrections, as plain floats: they must not turn a float32 vector into float64.
-    size, floor = float(rate / (1 - beta_1 ** step)), float(1 / np.sqrt(1 - beta_2 ** step))
-    divisor = np.sqrt(v)
-    divisor *= floor
-    divisor += eps
-    change = np.divide(m, divisor, out=divisor)
+    shrunk = float(np.sqrt(1 - beta_2 ** step))
+    size = float(rate * shrunk / (1 - beta_1 ** step))
+    change = np.sqrt(v)
+    change += eps * shrunk
+    np.divide(m, change, out=change)
     change *= -size
-    change += state.weights
-    return state._replace(step=step, weights=change, first_moment=m, second_moment=v)
+    return state._replace(step=step, weights=np.add(state.weights, change, out=change), first_moment=m, second_moment=v)
 
 
 def clip_norm(gradient, largest):
