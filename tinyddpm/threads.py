@@ -46,7 +46,7 @@ def in_halves(f, *batch, least=2):
 
 
 def gradient_in_halves(value_and_gradient, least=2):
-    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch."""
+    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch.  least: as above."""
     def both(weights, *batch):
         answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch, least=least)
         return tuple(sum(share * answer[i] for share, answer in answers) for i in (0, 1))
@@ -54,5 +54,5 @@ def gradient_in_halves(value_and_gradient, least=2):
 
 
 def denoise_in_halves(denoiser, least=2):
-    """The same denoiser, (x_t, t) → ε̂."""
+    """The same denoiser, (x_t, t) → ε̂.  least: as in `in_halves`."""
     return lambda x_t, t: np.concatenate([eps for _, eps in in_halves(denoiser, x_t, t, least=least)])

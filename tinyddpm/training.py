@@ -70,7 +70,7 @@ def draw_times_by(share):
 def moved(old, new, share):
     """old + share·(new − old) = (1 − share)·old + share·new, a running average, in one fresh array.
 
-    A `State` that was handed over never changes, so old is left alone.  In place on a copy it takes 0.6 of the time.
+    A `State` that was handed over never changes, so old is left alone.  Without temporaries it takes two thirds of the time.
     """
     average = new - old
     average *= share

@@ -32,8 +32,8 @@ def _residual(h, w_1, b_1, w_2, b_2, kept):
     return y
 
 
-def _residual_vjp(argnums, y, arguments, _):
-    h, w_1, b_1, w_2, b_2, (a, gate_a, c, gate_c) = arguments
+def _residual_vjp(argnums, y, arguments, options):
+    _, w_1, _, w_2, _, (a, gate_a, c, gate_c) = arguments
 
     def vjp(g):
         g_inner = g @ w_2.T
