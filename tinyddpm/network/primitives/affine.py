@@ -1,0 +1,26 @@
+"""The affine map of the last axis."""
+import numpy as np
+from autograd.extend import defvjp, primitive
+
+
+@primitive
+def affine(x, w, b):
+    """x @ w + b over the last axis.  x: (..., C); w: (C, C'); b: (C')."""
+    y = x @ w
+    y += b
+    return y
+
+
+def _rows(x):
+    return x.reshape(-1, x.shape[-1])
+
+
+def sum_rows(g):
+    """The sum over all axes but the last, as a matrix product: the fastest sum there is."""
+    return np.ones(g.size // g.shape[-1], g.dtype) @ _rows(g)
+
+
+defvjp(affine,
+       lambda ans, x, w, b: lambda g: g @ w.T,
+       lambda ans, x, w, b: lambda g: _rows(x).T @ _rows(g),
+       lambda ans, x, w, b: lambda g: sum_rows(g))

@@ -1,0 +1,93 @@
+"""The convolution, as few and long matrix products whose operands are in the cache."""
+import autograd.numpy
+import numpy as np
+from autograd.extend import defvjp_argnums, primitive
+
+from .affine import sum_rows
+
+
+def conv_reference(x, w, b):
+    """The definition: y[i, j] = b + Σ_{m,n} x[i + m − r, j + n − r] @ w[m, n], zeros beyond the border.  Read this first.
+
+    x: (B, H, W, C); w: (k, k, C, C'), k = 2r + 1 odd; b: (C'), or (B, C') where each item has its own.
+    For each tap m, n the image is shifted, and every pixel's C numbers go through the tap's matrix.
+    """
+    (_, H, W, _), k = x.shape, len(w)
+    r = k // 2
+    padded = autograd.numpy.pad(x, ((0, 0), (r, r), (r, r), (0, 0)), "constant")
+    taps = sum(padded[:, m:m + H, n:n + W] @ w[m, n] for m in range(k) for n in range(k))
+    return taps + autograd.numpy.reshape(b, (-1, 1, 1, w.shape[3]))
+
+
+CHUNK_BYTES = 2 ** 20  # of gathered rows at a time: with their products, about half of a core's own cache
+SMALL = 10 ** 6  # multiplications: larger matrices OpenBLAS copies together before it multiplies them
+
+
+def gathered(x, k):
+    """Each pixel beside its horizontal neighbours, some items at a time: yields slice, (n, H + 2r, W, k, C).
+
+    Zeros beyond the border.  Rows m … m + H of an item are one block of memory: each vertical tap of a
+    convolution is then a matrix product that copies nothing.  The array is the same each time, filled again.
+    """
+    B, H, W, C = x.shape
+    r = k // 2
+    n = max(1, CHUNK_BYTES // ((H + 2 * r) * W * k * C * x.itemsize))
+    rows = np.zeros((min(n, B), H + 2 * r, W, k, C), x.dtype)
+    for i in range(0, B, n):
+        part = x[i:i + n]
+        rows = rows[:len(part)]
+        for j in range(k):  # tap j looks j − r pixels to the right
+            left = max(0, r - j)
+            right = max(left, W - max(0, j - r))
+            rows[:, r:r + H, left:right, j] = part[:, :, left + j - r:right + j - r]
+        yield slice(i, i + n), rows
+
+
+def multiply(rows, taps, y):
+    """y = Σ_m (rows m … m + H of the gathered ones) @ taps[m].  taps: (k, k·C, C'); y: (n, H, W, C')."""
+    n, H, W, channels = y.shape
+    pieces = next(p for p in range(1, H + 1) if H % p == 0 and (p == H or H // p * W * taps[0].size <= SMALL))
+    y = y.reshape(n, pieces, -1, channels)
+    for m, tap in enumerate(taps):
+        seen = rows[:, m:m + H].reshape(n, pieces, -1, len(tap))
+        if m == 0:
+            product = np.matmul(seen, tap, out=y).copy()
+        else:
+            y += np.matmul(seen, tap, out=product)
+
+
+@primitive
+def conv(x, w, b):
+    """The same as `conv_reference`."""
+    k, channels = len(w), w.shape[3]
+    y = np.empty(x.shape[:3] + (channels,), x.dtype)
+    b = b.reshape(-1, 1, 1, channels)
+    for items, rows in gathered(x, k):
+        multiply(rows, w.reshape(k, -1, channels), y[items])
+        y[items] += b if len(b) == 1 else b[items]
+    return y
+
+
+def _vjp(argnums, ans, args, kwargs):
+    x, w, b = args
+    k, _, C, channels = w.shape
+    H, W = x.shape[1:3]
+
+    def vjp(g):
+        of_x, of_w = np.empty(x.shape, x.dtype), np.zeros((k, k * channels, C), w.dtype)
+        turned = w[::-1, ::-1].swapaxes(2, 3).reshape(k, -1, C)
+        for items, rows in gathered(g, k):
+            if 0 in argnums:
+                multiply(rows, turned, of_x[items])
+            if 1 in argnums:
+                pixels = x[items].reshape(len(rows), -1, C)
+                for m in range(k):
+                    seen = rows[:, m:m + H].reshape(len(rows), H * W, -1)
+                    of_w[m] += (seen.swapaxes(1, 2) @ pixels).sum(0)
+        of_w = of_w.reshape(k, k, channels, C)[::-1, ::-1].swapaxes(2, 3)
+        of_b = sum_rows(g) if b.ndim == 1 else np.ones(H * W, g.dtype) @ g.reshape(len(g), H * W, channels)
+        return [(of_x, of_w, of_b)[i] for i in argnums]
+    return vjp
+
+
+defvjp_argnums(conv, _vjp)

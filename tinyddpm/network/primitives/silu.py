@@ -1,0 +1,36 @@
+"""The sigmoid s(x) = 1/(1 + e^{−x}), and silu(x) = x·s(x)."""
+import numpy as np
+from autograd.extend import defvjp, primitive
+
+
+@primitive
+def sigmoid(x):
+    """1/(1 + e^{−x}) = ½ + ½·tanh(x/2), elementwise.
+
+    tanh overflows nowhere.  Below zero the error is that of numbers near one: 6e-8 in float32, not 6e-8 of the answer.
+    """
+    s = x * 0.5
+    np.tanh(s, out=s)  # in place: at this size a fresh array costs more than the sum
+    s *= 0.5
+    s += 0.5
+    return s
+
+
+@primitive
+def silu(x):
+    """x·sigmoid(x), elementwise."""
+    s = sigmoid(x)
+    s *= x
+    return s
+
+
+def silu_slope(x, y):
+    """d/dx x·s(x) = s + x·s·(1 − s) = s·(1 + x − y), with y = x·s the answer."""
+    slope = x - y
+    slope += 1
+    slope *= sigmoid(x)
+    return slope
+
+
+defvjp(sigmoid, lambda ans, x: lambda g: g * ans * (1 - ans))
+defvjp(silu, lambda ans, x: lambda g: g * silu_slope(x, ans))
