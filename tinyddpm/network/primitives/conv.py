@@ -19,7 +19,7 @@ def conv_reference(x, w, b):
     return taps + autograd.numpy.reshape(b, (-1, 1, 1, w.shape[3]))
 
 
-CHUNK_BYTES = 2 ** 20  # of gathered rows at a time: with their products, about half of a core's own cache
+CHUNK_BYTES = 2 ** 19  # of gathered rows at a time: with their products, about half of a core's own cache
 SMALL = 10 ** 6  # multiplications: larger matrices OpenBLAS copies together before it multiplies them
 
 
@@ -48,12 +48,21 @@ def multiply(rows, taps, y):
     n, H, W, channels = y.shape
     pieces = next(p for p in range(1, H + 1) if H % p == 0 and (p == H or H // p * W * taps[0].size <= SMALL))
     y = y.reshape(n, pieces, -1, channels)
+    product = np.empty_like(y)
     for m, tap in enumerate(taps):
         seen = rows[:, m:m + H].reshape(n, pieces, -1, len(tap))
-        if m == 0:
-            product = np.matmul(seen, tap, out=y).copy()
-        else:
-            y += np.matmul(seen, tap, out=product)
+        np.matmul(seen, tap, out=product if m else y)
+        if m:
+            y += product
+
+
+def on_cache_lines(a):
+    """A contiguous copy that starts where a line of the cache does: no vector of 64 bytes then straddles two."""
+    memory = np.empty(a.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start:start + a.nbytes].view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy
 
 
 @primitive
@@ -61,9 +70,9 @@ def conv(x, w, b):
     """The same as `conv_reference`."""
     k, channels = len(w), w.shape[3]
     y = np.empty(x.shape[:3] + (channels,), x.dtype)
-    b = b.reshape(-1, 1, 1, channels)
+    b, taps = b.reshape(-1, 1, 1, channels), on_cache_lines(w.reshape(k, -1, channels))
     for items, rows in gathered(x, k):
-        multiply(rows, w.reshape(k, -1, channels), y[items])
+        multiply(rows, taps, y[items])
         y[items] += b if len(b) == 1 else b[items]
     return y
 
@@ -74,8 +83,8 @@ def _vjp(argnums, ans, args, kwargs):
     H, W = x.shape[1:3]
 
     def vjp(g):
-        of_x, of_w = np.empty(x.shape, x.dtype), np.zeros((k, k * channels, C), w.dtype)
-        turned = w[::-1, ::-1].swapaxes(2, 3).reshape(k, -1, C)
+        of_x, of_w = np.empty(x.shape, x.dtype), np.zeros((k, k * channels * C), w.dtype)
+        turned = on_cache_lines(w[::-1, ::-1].swapaxes(2, 3).reshape(k, -1, C))
         for items, rows in gathered(g, k):
             if 0 in argnums:
                 multiply(rows, turned, of_x[items])
@@ -83,7 +92,7 @@ def _vjp(argnums, ans, args, kwargs):
                 pixels = x[items].reshape(len(rows), -1, C)
                 for m in range(k):
                     seen = rows[:, m:m + H].reshape(len(rows), H * W, -1)
-                    of_w[m] += (seen.swapaxes(1, 2) @ pixels).sum(0)
+                    of_w[m] += sum_rows((seen.swapaxes(1, 2) @ pixels).reshape(len(rows), -1))
         of_w = of_w.reshape(k, k, channels, C)[::-1, ::-1].swapaxes(2, 3)
         of_b = sum_rows(g) if b.ndim == 1 else np.ones(H * W, g.dtype) @ g.reshape(len(g), H * W, channels)
         return [(of_x, of_w, of_b)[i] for i in argnums]
