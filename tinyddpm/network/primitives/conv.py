@@ -45,15 +45,14 @@ def gathered(x, k):
     B, H, W, C = x.shape
     r = k // 2
     n = max(1, CHUNK_BYTES // ((H + 2 * r) * W * k * C * x.itemsize))
-    rows = np.zeros((min(n, B), H + 2 * r, W, k, C), x.dtype)
+    padded = np.zeros((min(n, B), H + 2 * r, W + 2 * r, C), x.dtype)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, k, 2).swapaxes(3, 4)
+    rows = np.empty(windows.shape, x.dtype)
     for i in range(0, B, n):
-        part = x[i:i + n]
-        rows = rows[:len(part)]
-        for j in range(k):  # tap j looks j − r pixels to the right
-            left = max(0, r - j)
-            right = max(left, W - max(0, j - r))
-            rows[:, r:r + H, left:right, j] = part[:, :, left + j - r:right + j - r]
-        yield slice(i, i + n), rows
+        count = min(n, B - i)
+        padded[:count, r:r + H, r:r + W] = x[i:i + count]
+        rows[:count] = windows[:count]
+        yield slice(i, i + count), rows[:count]
 
 
 def multiply(rows, taps, y):
