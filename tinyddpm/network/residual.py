@@ -3,7 +3,8 @@ from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import isbox
 
 from .layers import dense
-from .primitives import affine, silu, silu_and_gate, silu_slope, sum_rows
+from .primitives.affine import affine, sum_rows
+from .primitives.silu import silu, silu_and_gate, silu_slope
 
 
 def residual(block, h):
