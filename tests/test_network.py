@@ -1,4 +1,4 @@
-"""Networks: every primitive's gradient against finite differences, shapes, dtypes, and the embedding of t."""
+"""Networks: their gradients against finite differences, shapes, dtypes, and the embedding of t."""
 import numpy as np
 import pytest
 from autograd import grad, value_and_grad
@@ -7,63 +7,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import conv_denoiser, cosine, mlp, simple_loss, time_embedding
-from tinyddpm.network import primitives
 from tinyddpm.network.conv import depth_to_space, space_to_depth
 from tinyddpm.network.layers import dense_init
+from tinyddpm.network.residual import residual, residual_by_parts
 from tinyddpm.network.weights import leaves, pack, unpack
 from tinyddpm.training import denoiser
 
 RNG = np.random.default_rng(0)
 
 
-def slow_conv(x, w, b):
-    """The convolution as its formula says, pixel by pixel."""
-    B, H, W, _ = x.shape
-    r = w.shape[0] // 2
-    y = np.zeros((B, H, W, w.shape[3])) + b
-    for i, j, m, n in np.ndindex(H, W, *w.shape[:2]):
-        if 0 <= i + m - r < H and 0 <= j + n - r < W:
-            y[:, i, j] += x[:, i + m - r, j + n - r] @ w[m, n]
-    return y
-
-
-@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3, 5]), st.integers(1, 3), st.integers(1, 3))
-def test_conv_is_its_formula(B, H, W, k, C, channels):
-    rng = np.random.default_rng(B + 10 * H + 100 * W)
-    x, w, b = rng.standard_normal((B, H, W, C)), rng.standard_normal((k, k, C, channels)), rng.standard_normal(channels)
-    assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
-    check_grads(primitives.conv, (0, 1, 2), modes=["rev"], order=1)(x, w, b)
-
-
-def test_conv_in_chunks_is_conv(monkeypatch):
-    x, w, b = RNG.standard_normal((7, 5, 5, 2)), RNG.standard_normal((3, 3, 2, 4)), RNG.standard_normal(4)
-    monkeypatch.setattr(primitives, "CHUNK_BYTES", 3 * 3 * x[0].nbytes)  # 3 items at a time, then 1
-    assert primitives.conv(x, w, b) == pytest.approx(slow_conv(x, w, b))
-    check_grads(primitives.conv, (0, 1, 2), modes=["rev"], order=1)(x, w, b)
-
-
-def test_gradients_of_the_other_primitives():
-    x = RNG.standard_normal((2, 3, 3, 4))
-    check_grads(primitives.silu, modes=["rev"], order=1)(3 * x)
-    check_grads(primitives.normalise, modes=["rev"], order=1)(x)
-    check_grads(primitives.affine, (0, 1, 2), modes=["rev"], order=1)(x, RNG.standard_normal((4, 5)), RNG.standard_normal(5))
-    check_grads(lambda x: depth_to_space(space_to_depth(x[:, :2, :2]) ** 2), modes=["rev"], order=1)(x)
-
-
-def test_silu_of_large_numbers():
-    with np.errstate(all="raise"):
-        assert primitives.silu(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0, 0, 1000]
-
-
-def test_normalise():
-    y = primitives.normalise(5 + 3 * RNG.standard_normal((2, 8, 8, 4)))
-    assert y.mean((1, 2, 3)) == pytest.approx(0, abs=1e-12) and y.std((1, 2, 3)) == pytest.approx(1, abs=1e-5)
-    assert (primitives.normalise(np.ones((2, 3, 3, 1))) == 0).all()  # a constant image divides by no zero
+def test_gradients_of_folding_and_unfolding():
+    x = RNG.standard_normal((2, 2, 2, 4))
+    check_grads(lambda x: depth_to_space(space_to_depth(x) ** 2), modes=["rev"], order=1)(x)
 
 
 def test_folding_is_undone_by_unfolding():
     x = RNG.standard_normal((2, 8, 4, 3))
     assert space_to_depth(x).shape == (2, 4, 2, 12) and (depth_to_space(space_to_depth(x)) == x).all()
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([np.float32, np.float64]))
+def test_a_residual_block_is_its_formula(B, width, inner, dtype):
+    """The primitive and the five operations it stands for: value, and the gradient in h and in every weight."""
+    rng = np.random.default_rng(B + 10 * width + 100 * inner)
+    block = {"in": {"w": rng.standard_normal((width, inner)), "b": rng.standard_normal(inner)},
+             "out": {"w": rng.standard_normal((inner, width)), "b": rng.standard_normal(width)}}
+    vector, h, weight = (a.astype(dtype) for a in (pack(block), 3 * rng.standard_normal((B, width)), rng.standard_normal((B, width))))
+
+    def weighted(f):
+        return lambda v, h: (weight * f(unpack(v, block), h)).sum()
+    near = dict(rel=1e-4, abs=1e-4) if dtype is np.float32 else dict(rel=1e-12, abs=1e-12)
+    for argument in (0, 1):
+        (value, gradient), (expected, slow) = (value_and_grad(weighted(f), argument)(vector, h) for f in (residual, residual_by_parts))
+        assert gradient.dtype == slow.dtype == dtype
+        assert value == pytest.approx(expected, **near)
+        assert gradient == pytest.approx(slow, **near)
 
 
 NETWORKS = {"mlp": (mlp(3, width=8, depth=2), (4, 3)), "mlp, variance": (mlp(3, width=8, depth=1, learned_variance=True), (4, 3)),
@@ -187,6 +165,8 @@ def test_frequencies_fall_from_one_to_a_ten_thousandth():
 @given(st.integers(1, 65), st.lists(st.integers(1, 4000), min_size=1, max_size=5))
 def test_time_embedding(dim, t):
     e = time_embedding(np.array(t), dim)
+    single = time_embedding(np.array(t), dim, np.float32)
+    assert single.dtype == np.float32 and single == pytest.approx(e, abs=3e-7)
     assert e.shape == (len(t), dim) and np.isfinite(e).all()
     if dim % 2 == 0:
         assert (e ** 2).sum(1) == pytest.approx(dim / 2)

@@ -45,6 +45,8 @@ def test_ema_is_its_closed_form():
 def test_long_gradients_are_shortened_and_short_ones_are_not():
     clipped, norm = clip_norm(np.array([3.0, 4.0]), 1.0)
     assert norm == 5 and clipped == pytest.approx([0.6, 0.8])
+    clipped, norm = clip_norm(np.array([3e30, 4e30], np.float32), 1.0)  # their squares are no float32
+    assert norm == pytest.approx(5e30) and clipped == pytest.approx([0.6, 0.8])
     assert clip_norm(np.array([0.3, 0.4]), 1.0)[0].tolist() == [0.3, 0.4]
 
 
@@ -150,6 +152,11 @@ def test_halves_in_threads_are_the_whole(n):
     one = denoiser(cosine(20), NETWORK, pack(template) + np.float32(0.1))
     for time in (t, 7):
         assert denoise_in_halves(one)(x, time) == pytest.approx(one(x, time), rel=1e-5)
+
+
+def test_a_batch_of_fewer_items_than_least_stays_whole():
+    for n, parts in [(5, 1), (6, 2)]:
+        assert [len(part) for _, part in threads.in_halves(lambda x: x, np.arange(n), least=6)] == [n // parts] * parts
 
 
 def test_without_threadpoolctl_all_stays_in_one_thread(monkeypatch):

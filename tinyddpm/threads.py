@@ -29,25 +29,30 @@ def one_blas_thread():
     return nullcontext() if _blas() is None else _blas().limit(limits=1)
 
 
-def in_halves(f, *batch):
-    """[(share of the batch, f of that part), …]: of two halves, or of the whole.  batch: (B, …) each, or one number."""
+def in_halves(f, *batch, least=2):
+    """[(share of the batch, f of that part), …]: of two halves, or of the whole.  batch: (B, …) each, or one number.
+
+    least: a batch of fewer items stays whole, and BLAS in one thread all the same.  This thread takes one of the halves:
+    a second one that has to wake up costs more than a small product.
+    """
     n = len(batch[0])
-    if n < 2 or _blas() is None:
-        return [(1.0, f(*batch))]
-    parts = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
     with one_blas_thread():
-        first, second = [POOL.submit(copy_context().run, f, *part) for part in parts]  # NumPy's errstate goes along
-        return [(n // 2 / n, first.result()), (1 - n // 2 / n, second.result())]
+        if n < max(least, 2) or _blas() is None:
+            return [(1.0, f(*batch))]
+        first, second = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
+        elsewhere = POOL.submit(copy_context().run, f, *first)  # NumPy's errstate goes along
+        here = f(*second)
+        return [(n // 2 / n, elsewhere.result()), (1 - n // 2 / n, here)]
 
 
-def gradient_in_halves(value_and_gradient):
-    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch."""
+def gradient_in_halves(value_and_gradient, least=2):
+    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch.  least: as above."""
     def both(weights, *batch):
-        answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch)
+        answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch, least=least)
         return tuple(sum(share * answer[i] for share, answer in answers) for i in (0, 1))
     return both
 
 
-def denoise_in_halves(denoiser):
-    """The same denoiser, (x_t, t) → ε̂."""
-    return lambda x_t, t: np.concatenate([eps for _, eps in in_halves(denoiser, x_t, t)])
+def denoise_in_halves(denoiser, least=2):
+    """The same denoiser, (x_t, t) → ε̂.  least: as in `in_halves`."""
+    return lambda x_t, t: np.concatenate([eps for _, eps in in_halves(denoiser, x_t, t, least=least)])

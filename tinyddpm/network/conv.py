@@ -7,7 +7,7 @@ unfolded again, and added to what it was before.
 import autograd.numpy as np
 
 from .layers import Network, check_sizes, dense, dense_init, in_dtype_of, time_embedding
-from .primitives import conv, normalise, silu
+from .primitives import conv, silu, silu_of_normalised
 
 
 def space_to_depth(x):
@@ -30,8 +30,9 @@ def conv_init(rng, inputs, outputs, k=3, gain=1.0):
     return {"w": layer["w"].reshape(k, k, inputs, outputs), "b": layer["b"]}
 
 
-def conv_layer(layer, x):
-    return conv(x, layer["w"], layer["b"])
+def conv_layer(layer, x, offset=0):
+    """The convolution, with an offset of its own for each item where there is one, (B, outputs)."""
+    return conv(x, layer["w"], layer["b"] + offset)
 
 
 def block_init(rng, channels, time_width):
@@ -41,9 +42,8 @@ def block_init(rng, channels, time_width):
 
 def residual_block(block, h, time):
     """h + conv(silu(norm(conv(silu(norm(h))) + time))): two convolutions, and between them what t has to say."""
-    inner = conv_layer(block["in"], silu(normalise(h)))
-    inner = inner + np.reshape(dense(block["time"], time), (-1, 1, 1, inner.shape[-1]))
-    return h + conv_layer(block["out"], silu(normalise(inner)))
+    inner = conv_layer(block["in"], silu_of_normalised(h), dense(block["time"], time))
+    return h + conv_layer(block["out"], silu_of_normalised(inner))
 
 
 def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embedding=64, learned_variance=False, outputs=None):
@@ -89,7 +89,7 @@ def conv_denoiser(channels=1, width=32, outer_blocks=1, inner_blocks=4, embeddin
         h = h + depth_to_space(dense(weights["unfold"], inner))
         for block in weights["up"]:
             h = residual_block(block, h, time)
-        out = back(depth_to_space(conv_layer(weights["last"], silu(normalise(h)))))
+        out = back(depth_to_space(conv_layer(weights["last"], silu_of_normalised(h))))
         if H % 4 or W % 4:  # autograd goes through an index slowly, entry by entry
             out = out[:, :H, :W]
         parts = (out[..., :channels], out[..., channels:] + 0.5) if learned_variance else (out,)

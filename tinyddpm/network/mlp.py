@@ -2,6 +2,7 @@
 
 from .layers import Network, check_sizes, dense, dense_init, in_dtype_of, time_embedding
 from .primitives import silu
+from .residual import residual
 
 
 def mlp(dimensions=2, width=128, depth=3, embedding=64, learned_variance=False):
@@ -22,9 +23,9 @@ def mlp(dimensions=2, width=128, depth=3, embedding=64, learned_variance=False):
 
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
-        h = dense(weights["first"], x) + dense(weights["time"], time_embedding(t, embedding).astype(x.dtype))
+        h = dense(weights["first"], x) + dense(weights["time"], time_embedding(t, embedding, x.dtype))
         for block in weights["blocks"]:
-            h = h + dense(block["out"], silu(dense(block["in"], silu(h))))
+            h = residual(block, h)
         out = back(dense(weights["last"], silu(h)))
         return (out[:, :dimensions], out[:, dimensions:] + 0.5) if learned_variance else out
 
