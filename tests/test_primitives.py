@@ -37,9 +37,9 @@ def same(fast, plain, *arguments):
         assert abs(ours - theirs).max() <= TOLERANCE[dtype.type] * max(1, abs(theirs).max())
 
 
-def of_conv(B, H, W, k, C, channels, dtype=np.float64, own_offsets=False):
+def of_conv(B, H, W, k, C, channels, dtype=np.float64, offsets=()):
     rng = np.random.default_rng(B + 10 * H + 100 * W)
-    shapes = (B, H, W, C), (k, k, C, channels), (B, channels) if own_offsets else (channels,)
+    shapes = (B, H, W, C), (k, k, C, channels), (*offsets, channels)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
@@ -54,9 +54,9 @@ def pixel_by_pixel(x, w, b):
     return y
 
 
-@given(few, st.integers(1, 7), st.integers(1, 7), st.sampled_from([1, 3, 5, 7, 9]), few, few, every_dtype, st.booleans())
-def test_conv_is_its_reference(B, H, W, k, C, channels, dtype, own_offsets):
-    same(conv, conv_reference, *of_conv(B, H, W, k, C, channels, dtype, own_offsets))
+@given(few, st.integers(1, 7), st.integers(1, 7), st.sampled_from([1, 3, 5, 7, 9]), few, few, every_dtype, st.sampled_from(["", "1", "B"]))
+def test_conv_is_its_reference(B, H, W, k, C, channels, dtype, offsets):
+    same(conv, conv_reference, *of_conv(B, H, W, k, C, channels, dtype, {"": (), "1": (1,), "B": (B,)}[offsets]))
 
 
 @given(few, st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3, 5]), few, few)
@@ -67,18 +67,19 @@ def test_the_reference_is_its_formula(B, H, W, k, C, channels):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_conv_at_the_sizes_of_the_denoiser(dtype):
-    same(conv, conv_reference, *of_conv(13, 14, 14, 3, 32, 32, dtype, own_offsets=True))
+    same(conv, conv_reference, *of_conv(13, 14, 14, 3, 32, 32, dtype, (13,)))
     same(conv, conv_reference, *of_conv(13, 7, 7, 3, 64, 64, dtype))
     same(conv, conv_reference, *of_conv(2, 28, 28, 3, 32, 32, dtype))  # an item's product is too large to be one
 
 
 def test_conv_in_chunks_and_pieces_is_conv(monkeypatch):
-    arguments = of_conv(7, 6, 5, 3, 2, 4, own_offsets=True)
     monkeypatch.setattr(file_of(conv), "CHUNK_BYTES", 3 * 8 * 5 * 3 * 2 * 8)  # 3 items at a time, then 1
-    for small, pieces in ((10 ** 6, 1), (2 * 5 * 3 * 2 * 4, 3), (1, 6)):
+    for small in (10 ** 6, 2 * 5 * 3 * 2 * 4, 1):  # an item whole, in three pieces, row by row
         monkeypatch.setattr(file_of(conv), "SMALL", small)
-        assert sum(len(rows) for _, rows in gathered(arguments[0], 3)) == 7
-        same(conv, conv_reference, *arguments)
+        for offsets in ((), (1,), (7,)):
+            arguments = of_conv(7, 6, 5, 3, 2, 4, offsets=offsets)
+            assert [len(rows) for _, rows in gathered(arguments[0], 3)] == [3, 3, 1]
+            same(conv, conv_reference, *arguments)
 
 
 def test_conv_of_a_view():
@@ -92,6 +93,12 @@ def test_each_gradient_of_conv_alone(argnum):
     backwards = [make_vjp(f, argnum)(*arguments)[0] for f in (conv, conv_reference)]
     g = RNG.standard_normal((2, 3, 4, 5))
     assert backwards[0](g) == pytest.approx(backwards[1](g))
+
+
+def test_conv_keeps_its_dtype_whatever_the_dtype_of_the_gradient():
+    arguments = of_conv(2, 3, 4, 3, 2, 5, np.float32)
+    backward, y = make_vjp(lambda arguments: conv(*arguments), 0)(arguments)
+    assert [part.dtype for part in backward(y.astype(float))] == [np.float32] * 3
 
 
 def test_weights_lie_on_cache_lines():
