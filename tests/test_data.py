@@ -384,6 +384,19 @@ def test_load_refuses(tmp_path, name, content, mention):
     one_sentence(error, tmp_path / name, mention)
 
 
+def test_a_csv_of_several_megabytes(tmp_path):
+    """It is read a piece at a time: no line is lost between two, and a mistake has the number of its line."""
+    path, points = tmp_path / "a.csv", np.random.default_rng(0).normal(size=(100_000, 3))
+    lines = [",".join(map(repr, row)) for row in points.tolist()]
+    path.write_text("\n".join(["x,y,z", *lines[:50_000], "", *lines[50_000:]]))
+    assert path.stat().st_size > 5 * 2 ** 20 and np.array_equal(data.load(path), points)
+    for mistake, mention in (("1,2,x", "line 90002 has 'x'"), ("1,2", "line 90002 has 2 numbers"), ("9" * 2 ** 21, "line 90002")):
+        path.write_text("\n".join(["x,y,z", *lines[:90_000], mistake, *lines[90_000:]]))
+        with pytest.raises(ValueError) as error:
+            data.load(path)
+        one_sentence(error, mention)
+
+
 def test_load_refuses_what_is_no_file(tmp_path):
     (tmp_path / "folder.npy").mkdir()
     for name in ("none.npy", "none.csv", "folder.npy"):

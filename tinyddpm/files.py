@@ -11,6 +11,7 @@ import os
 import warnings
 import zipfile
 from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -71,24 +72,45 @@ def read_npz(file, choose):
 
 def read_csv(file):
     """The numbers of an open .csv file, (N, D); empty lines do not count, nor does a first line of names."""
-    text, longest, most_lines = io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20, 10 ** 7
     numbers, columns = array.array("d"), None
-    for i, line in enumerate(iter(lambda: text.readline(longest), ""), 1):
-        if len(line) == longest or i > most_lines or len(numbers) > LARGEST / 8:
-            raise ValueError(f"line {i} goes beyond {longest} characters, {most_lines} lines, or {LARGEST} bytes of numbers")
-        cells = line.split(",")
-        try:
-            row = list(map(float, cells))
+    for first, lines in _blocks_of_lines(io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20):
+        if first == 1 and set(map(_number, lines[0].split(","))) == {None}:
+            lines[0] = ""
+        full = [line for line in lines if line and not line.isspace()]
+        if not full:
+            continue
+        columns = columns or 1 + full[0].count(",")
+        try:  # a megabyte at a time, as each step of Python's costs; where the mistake is, is asked when there is one
+            if set(map(str.count, full, repeat(","))) != {columns - 1}:
+                raise ValueError
+            numbers.extend(map(float, ",".join(full).split(",")))
         except ValueError:
-            row = list(map(_number, cells))
-            if not line.strip() or i == 1 and set(row) == {None}:
-                continue
-            raise ValueError(f"line {i} has {cells[row.index(None)].strip()[:40]!r} where a number is expected") from None
-        if columns not in (None, len(row)):
-            raise ValueError(f"line {i} has {len(row)} numbers and the lines before it have {columns}")
-        numbers.extend(row)
-        columns = len(row)
+            raise ValueError(_first_mistake(lines, first, columns)) from None
+        if len(numbers) > LARGEST / 8:
+            raise ValueError(f"it holds more than {LARGEST} bytes of numbers")
     return np.asarray(numbers).reshape(-1, columns or 1)
+
+
+def _blocks_of_lines(text, longest):
+    """Pairs (number of the first line, lines) of an open text, about `longest` characters at a time."""
+    number, rest = 1, ""
+    for piece in iter(lambda: text.read(longest), ""):
+        *lines, rest = (rest + piece).split("\n")
+        if len(rest) >= longest:
+            raise ValueError(f"line {number + len(lines)} has more than {longest} characters")
+        yield number, lines or [""]
+        number += len(lines)
+    yield number, [rest]
+
+
+def _first_mistake(lines, number, columns):
+    for i, line in enumerate(lines, number):
+        cells = line.split(",") if line.strip() else []
+        for cell in cells:
+            if _number(cell) is None:
+                return f"line {i} has {cell.strip()[:40]!r} where a number is expected"
+        if len(cells) not in (0, columns):
+            return f"line {i} has {len(cells)} numbers and the lines before it have {columns}"
 
 
 def _number(text):
