@@ -150,10 +150,14 @@ def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):
 
 
 def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
-    folder = shutil.copytree(whole, tmp_path / "run")
-    with np.load(folder / "checkpoint.npz") as arrays:
-        np.savez(folder / "checkpoint.npz", **{**arrays, "ema": arrays["ema"] * np.float32(1e20)})
-    assert "diverged" in refused(capsys, "sample", folder, "--n", "3") and "diverged" in refused(capsys, "elbo", folder, "--n", "3")
+    main(["train", *SETTINGS, "--data", "mnist", "--steps", "1", "--out", str(tmp_path / "digits")])
+    for folder in (shutil.copytree(whole, tmp_path / "points"), tmp_path / "digits"):
+        with np.load(folder / "checkpoint.npz") as arrays:
+            np.savez(folder / "checkpoint.npz", **{**arrays, "ema": arrays["ema"] * np.float32(1e20), "weights": arrays["weights"] * np.float32(1e20)})
+        settings = json.loads((folder / "settings.json").read_text())
+        (folder / "settings.json").write_text(json.dumps({**settings, "steps": 200}))
+        for command in (["sample", folder, "--n", "3"], ["elbo", folder, "--n", "3"], ["train", "--resume", folder]):
+            assert "diverged" in refused(capsys, *command)
 
 
 @pytest.mark.parametrize("loss, kind", [("simple", "moons"), ("vlb", "moons"), ("hybrid", "circles"), ("v", "mnist")])
