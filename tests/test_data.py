@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import struct
+import subprocess
 import sys
 import threading
 import warnings
@@ -307,6 +308,21 @@ def test_several_download_at_once(server, monkeypatch):
     for thread in threads:
         thread.join()
     assert len(results) == 8 and all(map(is_the_fake_mnist, results))
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
+
+
+def test_two_processes_download_at_once(server):
+    """Nothing but the cache is between them: each ends with the right digits, and one copy stays."""
+    at, _, cache = server
+    code = f"""if True:
+        import pooch
+        from pathlib import Path
+        from tinyddpm import data
+        pooch.os_cache, data.MNIST_SHA256 = lambda name: Path({str(cache)!r}) / name, {data.MNIST_SHA256!r}
+        digits = data.mnist_full(mirrors={at("good")!r})
+        print([array.tolist() for array in digits] == {[array.tolist() for array in (IMAGES, LABELS, IMAGES[:2] + 1, LABELS[:2] + 1)]!r})"""
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == ["True\n"] * 2
     assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
 
 

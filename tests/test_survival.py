@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from kills import SETTINGS, contents, kill_and_resume
 
+from tinyddpm import files, training
 from tinyddpm import run as runs
-from tinyddpm import training
 from tinyddpm.__main__ import main
 
 
@@ -139,6 +139,32 @@ def test_one_process_trains_in_a_folder(whole, tmp_path, capsys):
     with pytest.raises(ValueError, match="exists already"), runs.locked(folder, new=True):
         pass  # somebody began and ended while we opened the data
     assert contents(folder) == contents(whole)
+
+
+def test_each_writer_has_a_file_of_its_own(whole, tmp_path):
+    """Two that write one file, the second while the first is at it: each writes it whole, and the later stands."""
+    target, code = tmp_path / "x", "import sys; from pathlib import Path; from tinyddpm import files; files.replace(Path(sys.argv[1]), lambda file: file.write(b'second'))"
+
+    def write(file):
+        file.write(b"first, ")
+        file.flush()
+        subprocess.run([sys.executable, "-c", code, str(target)], check=True)
+        assert target.read_bytes() == b"second"
+        file.write(b"to its end")
+
+    files.replace(target, write)
+    assert target.read_bytes() == b"first, to its end" and list(tmp_path.iterdir()) == [target]
+
+
+def test_what_killed_processes_left_is_taken_away_by_the_next_that_trains(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run [1]*")
+    for name in ("checkpoint.npz.1.partial", f"checkpoint.npz.{os.getpid()}.partial", "settings.json.77.partial"):
+        (folder / name).write_bytes(b"half a file")
+    (folder / "samples.npy.12.partial").write_bytes(b"of a process that may be alive")
+    main(["sample", str(folder), "--n", "2"])
+    main(["train", "--resume", str(folder)])
+    assert [path.name for path in folder.glob("*.partial")] == ["samples.npy.12.partial"]
+    assert {**contents(folder), **contents(whole)} == contents(folder)
 
 
 def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):

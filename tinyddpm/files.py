@@ -5,6 +5,7 @@ its size is known, and whatever is wrong with it becomes one sentence.  And a co
 is replaced as a whole or not at all.
 """
 import array
+import glob
 import io
 import math
 import os
@@ -123,9 +124,10 @@ def _number(text):
 def replace(path, write):
     """Write a file under another name, write(file), and give it its own when all of it is on the disk.
 
-    What stood there stays until then.  OSError: it cannot be written; nothing is left of the attempt.
+    What stood there stays until then.  The other name is of this process alone: of two that write one file, the
+    later stands, whole.  OSError: it cannot be written; nothing is left of the attempt.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w+b") as file:  # "+": so NumPy writes through Python, which can say why it cannot
             write(file)
@@ -136,6 +138,13 @@ def replace(path, write):
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror or error}, and what was there before is kept", str(path)) from None
     finally:
+        with suppress(OSError):  # it has its own name by now, or there never was one
+            partial.unlink()
+
+
+def forget_partials(path):
+    """What killed processes had written of a file, for one who knows that nobody else writes it."""
+    for partial in path.parent.glob(glob.escape(path.name) + ".*.partial"):
         partial.unlink(missing_ok=True)
 
 

@@ -49,6 +49,9 @@ MOST = {"T": 10 ** 5, "steps": 10 ** 9, "batch": 10 ** 5, "depth": 1000, "shape"
 MOST_WEIGHTS = 2 ** 24
 
 
+FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # of a run folder, in the order of their first writing
+
+
 class DataSet(NamedTuple):
     """Data as training takes it.  draw: (rng, n) → raw items; held_out: raw items; kind: "points" or "images"."""
 
@@ -356,6 +359,9 @@ def locked(folder, new=False):
                              f"wait for its end, or take another folder") from None
         except OSError:
             pass  # a file system that knows no locks
+        else:
+            for name in FILES:
+                files.forget_partials(folder / name)
         if new and (folder / "settings.json").exists():
             raise ValueError(f"run = {str(folder)!r} exists already: train --resume goes on with it")
         yield
@@ -363,7 +369,8 @@ def locked(folder, new=False):
 
 def check_is_run(folder):
     if not (folder / "settings.json").is_file():
-        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
+        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes last "
+                         f"of its files; a training that was killed before begins anew in an empty folder")
 
 
 def load(folder):
