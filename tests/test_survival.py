@@ -192,6 +192,14 @@ def test_every_loss_tells_a_divergence(tmp_path, capsys, rate, data, options):
     main(["sample", str(tmp_path / "run"), "--n", "2"])
 
 
+def test_fewer_steps_than_were_trained_already(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "steps": 7}))
+    main(["train", "--resume", str(folder)])
+    assert runs.load(folder)[0].state.step == 60
+
+
 def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
     for option in (["--steps", "200"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"]):
         assert option[0] in refused(capsys, "train", "--resume", whole, *option)
