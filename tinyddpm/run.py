@@ -10,7 +10,7 @@ The folder is all that sampling and the ledger need:
     lock              held by the process that trains here
 
 Each is replaced as a whole or not at all, settings.json last when the folder is new: where that one stands, there is a
-run, and training goes on from its checkpoint bit for bit.
+run, and training goes on from its checkpoint: bit for bit, unless it is the clock that ends it and leads its learning rate.
 """
 import hashlib
 import json
