@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from autograd import grad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,9 +64,11 @@ def table(array):
 
 
 F64 = np.dtype(float)
+CONVERSIONS = ("x_0_from_eps", "eps_from_x_0", "v_from_eps", "eps_from_v", "score_from_eps", "eps_from_score", "mean_from_eps", "mean_from_x_0")
 PROMISES = {
     "Gaussian.log_prob": lambda c: per_item(Gaussian(c.x, frozen(c.y ** 2 + 1)).log_prob(c.z)),
     "Gaussian.sample": lambda c: like(Gaussian(c.x, c.y ** 2).sample(c.z)),
+    "Gaussian.sample of a point mass": lambda c: like(posterior(c.schedule, c.x, c.y, 1).sample(c.z)),
     "Gaussian.entropy": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).entropy()),
     "Gaussian.kl": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1))),
     "Gaussian.level_log_prob": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).level_log_prob(c.levels)),
@@ -76,8 +79,7 @@ PROMISES = {
     "diffuse": lambda c: like(diffuse(c.schedule, c.x, c.t, c.y)),
     "transition": lambda c: gaussian(transition(c.schedule, c.x, c.s, c.t)),
     "posterior": lambda c: gaussian(posterior(c.schedule, c.x, c.y, c.t)),
-    **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.y, c.t)) for name in (
-        "x_0_from_eps", "eps_from_x_0", "v_from_eps", "eps_from_v", "score_from_eps", "eps_from_score", "mean_from_eps", "mean_from_x_0",)},
+    **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.y, c.t)) for name in CONVERSIONS},
     "learned_variance": lambda c: like(reverse.learned_variance(c.schedule, c.x, c.t, c.y)),
     "variance_table": lambda c: table(reverse.variance_table(c.schedule, "beta_tilde")),
     **{f"as_denoiser {name}": lambda c, name=name: like(as_denoiser(c.schedule, c.denoiser, name)(c.x, c.t)) for name in reverse.TO_EPS},
@@ -110,6 +112,23 @@ PROMISES = {
 def test_inside_the_domain_all_is_finite_and_of_the_shape_and_dtype_that_is_promised(name, c):
     for array, shape, dtype in PROMISES[name](c)(c):
         assert np.shape(array) == shape and np.asarray(array).dtype == dtype and np.isfinite(array).all(), (name, np.shape(array), array)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@settings(max_examples=60)
+@given(chains(), st.sampled_from([np.nan, np.inf, -np.inf]), st.data())
+def test_what_is_not_finite_comes_out_not_finite_in_its_own_item_alone(c, astray, draw):
+    item, x = draw.draw(st.integers(0, c.B - 1)), c.x.copy()
+    x[item].flat[draw.draw(st.integers(0, c.D - 1))] = astray
+    results = [forward.step(c.schedule, x, c.t).mean, marginal(c.schedule, x, c.t).sample(c.y), diffuse(c.schedule, x, c.t, c.y),
+               posterior(c.schedule, x, c.y, c.t).mean, Gaussian(x, c.y ** 2 + 1).log_prob(c.y), Gaussian(x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1)),
+               *(getattr(reverse, name)(c.schedule, c.y, x, c.t) for name in CONVERSIONS), prior_term(c.schedule, x)]
+    for clip in (None, (-1, 1)):
+        prediction = predict(c.schedule, c.denoiser, x, c.t, clip)
+        results += prediction.eps, reverse.step(c.schedule, prediction).mean
+    for result in results:
+        fine = np.isfinite(result.reshape(c.B, -1)).all(1)
+        assert not fine[item] and np.delete(fine, item).all()
 
 
 @settings(max_examples=20)
@@ -157,6 +176,7 @@ def test_toys(name):
 # Outside
 
 S, X, RNG = cosine(10), frozen(np.zeros((3, 2))), np.random.default_rng(0)
+ONE, SINGLE = Gaussian(X, np.ones(())), frozen(X.astype(np.float32))
 
 
 def half(x, t):
@@ -177,11 +197,20 @@ OUTSIDE = [
         (0, "t = 0"), (11, "T = 10"), (1.5, "t = 1.5"), (True, "t = True"), (None, "t = None"), (np.ones(2, int), "(2,)"), (np.ones((3, 1), int), "(3, 1)"))],
     (lambda: diffuse(S, X, 1, X[:1]), "eps has shape (1, 2)"), (lambda: transition(S, X, 3, 3), "s = 3"), (lambda: transition(S, X, -1, 3), "t = -1"),
     (lambda: posterior(S, X, X[:, :1], 1), "x_0 has shape (3, 1)"), (lambda: Gaussian(X, np.ones(())).log_prob(X[:1]), "x has shape (1, 2)"),
+    *[(lambda call=call, var=var: call(Gaussian(X, np.full((2,), var))), f"var = {var}") for var in (0.0, -1.0) for call in (
+        lambda g: g.log_prob(X), lambda g: g.entropy(), lambda g: g.level_log_prob(X), lambda g: g.kl(ONE), lambda g: ONE.kl(g))],
+    *[(lambda at=at: grad(lambda v: Gaussian(X, v).log_prob(X).sum())(at), f"var = {at}") for at in (0.0, -2.0)],
+    (lambda: Gaussian(X, np.array([1, -1e-9])).sample(X), "var = -1e-09"), (lambda: posterior(S, X, X, 1).log_prob(X), "var = 0"),
+    (lambda: posterior(S, X, X, 1).kl(ONE), "var = 0"), (lambda: diffuse(S, SINGLE, 1, X), "dtype of eps = float64"),
+    (lambda: predict(S, lambda x, t: x.astype(float), SINGLE, 1), "dtype of eps = float64"),
     (lambda: Gaussian(X, np.ones(())).level_log_prob(X + 0.3), "x_0 holds 0.3"), (lambda: as_denoiser(S, half, "y"), "predicts = 'y'"),
     (lambda: as_denoiser(S, half, ["v"]), "predicts = ['v']"), (lambda: predict(S, half, X, 1, clip=(1, -1)), "clip = (1, -1)"),
     (lambda: predict(S, lambda x, t: x[:1], X, 1), "eps has shape (1, 2)"), (lambda: reverse.variance_table(S, "gamma"), "variance = 'gamma'"),
     (lambda: reverse.variance_table(S, -S.beta), "variance[1] = -"), (lambda: reverse.variance_table(S, [1.0]), "(1,)"),
     (lambda: last(ancestral_sampling(S, half, X, RNG, start=11)), "T = 10"), (lambda: last(ancestral_sampling(S, half, X, RNG, variance="learned")), "learned"),
+    (lambda: last(ancestral_sampling(S, half, X, None)), "rng = None"), (lambda: last(ancestral_sampling(S, half, X + np.nan, RNG)), "x holds nan"),
+    (lambda: last(ddim_sampling(S, half, X - np.inf)), "x holds -inf"), (lambda: last([]), "steps = []"), (lambda: last(ddim_sampling(S, half, X, steps=True)), "steps = True"),
+    (lambda: last(ddim_sampling(S, half, X, eta=0.5)), "rng = None"), (lambda: last(ancestral_sampling(S, half, X, RNG, start=True)), "t = True"),
     (lambda: last(ddim_sampling(S, half, X, eta=1.5)), "eta = 1.5"), (lambda: last(ddim_sampling(S, half, X, RNG, eta=np.nan)), "eta = nan"),
     (lambda: last(ddim_sampling(S, half, X, steps=0)), "steps = 0"), (lambda: last(ddim_sampling(S, half, X, steps=[1, 1])), "steps = [1, 1]"),
     (lambda: ddim_step(S, predict(S, half, X, 3), 3), "s = 3"), (lambda: v_loss(S, half, X, 0, X), "t = 0"), (lambda: hybrid_loss(S, half, X, 1, X), "learned"),

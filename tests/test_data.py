@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import struct
+import subprocess
 import sys
 import threading
 import warnings
@@ -310,6 +311,21 @@ def test_several_download_at_once(server, monkeypatch):
     assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
 
 
+def test_two_processes_download_at_once(server):
+    """Nothing but the cache is between them: each ends with the right digits, and one copy stays."""
+    at, _, cache = server
+    code = f"""if True:
+        import pooch
+        from pathlib import Path
+        from tinyddpm import data
+        pooch.os_cache, data.MNIST_SHA256 = lambda name: Path({str(cache)!r}) / name, {data.MNIST_SHA256!r}
+        digits = data.mnist_full(mirrors={at("good")!r})
+        print([array.tolist() for array in digits] == {[array.tolist() for array in (IMAGES, LABELS, IMAGES[:2] + 1, LABELS[:2] + 1)]!r})"""
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == ["True\n"] * 2
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == sorted(FILES)
+
+
 def test_download_without_pooch(monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(ValueError) as error:
@@ -382,6 +398,19 @@ def test_load_refuses(tmp_path, name, content, mention):
         warnings.simplefilter("error")
         data.load(tmp_path / name)
     one_sentence(error, tmp_path / name, mention)
+
+
+def test_a_csv_of_several_megabytes(tmp_path):
+    """It is read a piece at a time: no line is lost between two, and a mistake has the number of its line."""
+    path, points = tmp_path / "a.csv", np.random.default_rng(0).normal(size=(100_000, 3))
+    lines = [",".join(map(repr, row)) for row in points.tolist()]
+    path.write_text("\n".join(["x,y,z", *lines[:50_000], "", *lines[50_000:]]))
+    assert path.stat().st_size > 5 * 2 ** 20 and np.array_equal(data.load(path), points)
+    for mistake, mention in (("1,2,x", "line 90002 has 'x'"), ("1,2", "line 90002 has 2 numbers"), ("9" * 2 ** 21, "line 90002")):
+        path.write_text("\n".join(["x,y,z", *lines[:90_000], mistake, *lines[90_000:]]))
+        with pytest.raises(ValueError) as error:
+            data.load(path)
+        one_sentence(error, mention)
 
 
 def test_load_refuses_what_is_no_file(tmp_path):

@@ -17,6 +17,7 @@ from fuzz import IMAGES, POINTS, Readers, idx, mutated, saved, small_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyddpm import run as runs
 from tinyddpm.__main__ import main
 
 
@@ -157,9 +158,18 @@ def test_what_has_no_end_is_not_waited_for(tmp_path, capsys):
         assert path.name in refused(capsys, "train", "--data", path, "--out", tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["lock", "settings.json", "checkpoint.npz", "held_out.npy"])
+def test_a_run_folder_has_no_pipes(run, tmp_path, capsys, name):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert str(folder) in refused(capsys, "train", "--resume", folder)
+
+
 SETTINGS = {"depth": {"network": {"depth": 10 ** 18}}, "width": {"network": {"width": 4096, "depth": 1000}}, "T": {"T": 10 ** 12},
             "steps": {"steps": 10 ** 400}, "shape": {"shape": [10 ** 9]}, "shapes": {"shape": [1] * 10 ** 5}, "scale": {"scale": [1] * 300_000},
-            "minutes": {"minutes": "1"}, "name": {"data": ["moons"]}, "kind": {"kind": {"points": 1}}, "seed": {"seed": -1}}
+            "minutes": {"minutes": "1"}, "hours": {"minutes": 10 ** 400}, "nested": {"scale": [[1], [1]]}, "tiny": {"scale": [1e-320] * 2},
+            "wide": {"shift": [1e308, -1e308], "scale": [1e308] * 2}, "far": {"shift": [float("inf"), 0]}, "name": {"data": ["moons"]}, "kind": {"kind": {"points": 1}}, "seed": {"seed": -1}}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -168,6 +178,31 @@ def test_hostile_settings_are_refused(run, tmp_path, capsys, name):
     whole = json.loads((folder / "settings.json").read_text())
     change = {key: {**whole[key], **value} if key == "network" else value for key, value in SETTINGS[name].items()}
     (folder / "settings.json").write_text(json.dumps({**whole, **change}))
+    assert "damaged" in refused(capsys, "sample", folder)
+
+
+@pytest.fixture(scope="module")
+def image_run(tmp_path_factory):
+    """A run on images, at its start; what it knows of pixels is in its checkpoint."""
+    folder = tmp_path_factory.mktemp("images")
+    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8))
+    dataset = runs.open_data(str(folder / "images.npy"))
+    run, rng = runs.start(dataset, steps=1, batch=2, T=2, network=dict(width=2, outer_blocks=1, inner_blocks=1, embedding=2))
+    runs.save(folder / "run", run, rng.bit_generator.state)
+    return folder / "run"
+
+
+CHECKPOINTS = {"many_kinds": {"share": np.full(3000, 1 / 3000), "levels": np.full((3000, 256), 1 / 256)}, "wide_range": {"beta": np.array([1e-300, 0.9])},
+               "no_share": {"share": np.array([np.nan] * 6)}, "words": {"share": np.array(["a"] * 6)}, "no_kinds": {"share": np.empty(0), "levels": np.empty((0, 256))},
+               "step": {"step": 2 ** 62}, "steps": {"step": np.array([1, 2])}, "nan": {"step": np.nan}, "rng": {"rng": np.array("{}")}, "beta": {"beta": np.array([np.nan, 0.5])},
+               "rngs": {"rng": np.array('{"bit_generator": "PCG64", "state": {"state": 1e99, "inc": 1}, "has_uint32": 0, "uinteger": 0}')}}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_hostile_checkpoints_are_refused(image_run, tmp_path, capsys, name):
+    folder = shutil.copytree(image_run, tmp_path / "run")
+    with np.load(folder / "checkpoint.npz") as arrays:
+        np.savez(folder / "checkpoint.npz", **{**arrays, **CHECKPOINTS[name]})
     assert "damaged" in refused(capsys, "sample", folder)
 
 

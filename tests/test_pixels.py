@@ -46,6 +46,12 @@ def test_the_table_is_the_sum_over_levels(row):
             assert (mean[0, 1], evidence[0, 1]) == pytest.approx(slow_posterior(prior, y, np.exp(log_snr + 0.03)), abs=2e-3, rel=2e-3)
 
 
+def test_a_nan_stays_one_and_troubles_no_other_pixel():
+    y = np.array([0.3, np.nan, np.inf, -0.2], np.float32)
+    mean, _ = TABLE(y, np.full(4, -0.5, np.float32))
+    assert np.isfinite(mean).all(1).tolist() == [True, False, True, True]  # beyond the table as at its edge
+
+
 @pytest.mark.parametrize("t", [20, 40, 55])
 def test_the_guess_is_bayes_rule_over_kinds_levels_and_what_the_network_says(t):
     noise = GRID.one_minus_alpha_bar[t] ** 0.5 * RNG.standard_normal((3, 4, 4))

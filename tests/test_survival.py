@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from kills import SETTINGS, contents, kill_and_resume
 
+from tinyddpm import files, training
 from tinyddpm import run as runs
-from tinyddpm import training
 from tinyddpm.__main__ import main
 
 
@@ -141,6 +141,32 @@ def test_one_process_trains_in_a_folder(whole, tmp_path, capsys):
     assert contents(folder) == contents(whole)
 
 
+def test_each_writer_has_a_file_of_its_own(whole, tmp_path):
+    """Two that write one file, the second while the first is at it: each writes it whole, and the later stands."""
+    target, code = tmp_path / "x", "import sys; from pathlib import Path; from tinyddpm import files; files.replace(Path(sys.argv[1]), lambda file: file.write(b'second'))"
+
+    def write(file):
+        file.write(b"first, ")
+        file.flush()
+        subprocess.run([sys.executable, "-c", code, str(target)], check=True)
+        assert target.read_bytes() == b"second"
+        file.write(b"to its end")
+
+    files.replace(target, write)
+    assert target.read_bytes() == b"first, to its end" and list(tmp_path.iterdir()) == [target]
+
+
+def test_what_killed_processes_left_is_taken_away_by_the_next_that_trains(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run [1]*")
+    for name in ("checkpoint.npz.1.partial", f"checkpoint.npz.{os.getpid()}.partial", "settings.json.77.partial"):
+        (folder / name).write_bytes(b"half a file")
+    (folder / "samples.npy.12.partial").write_bytes(b"of a process that may be alive")
+    main(["sample", str(folder), "--n", "2"])
+    main(["train", "--resume", str(folder)])
+    assert [path.name for path in folder.glob("*.partial")] == ["samples.npy.12.partial"]
+    assert {**contents(folder), **contents(whole)} == contents(folder)
+
+
 def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):
     message = refused(capsys, "train", "--data", "moons", "--out", tmp_path / "run", "--rate", "10")
     assert "diverged" in message and "smaller learning rate" in message
@@ -156,11 +182,22 @@ def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
     assert "diverged" in refused(capsys, "sample", folder, "--n", "3") and "diverged" in refused(capsys, "elbo", folder, "--n", "3")
 
 
-@pytest.mark.parametrize("loss, kind", [("simple", "moons"), ("vlb", "moons"), ("hybrid", "circles"), ("v", "mnist")])
-def test_every_loss_tells_a_divergence(tmp_path, capsys, loss, kind):
-    small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000"]
-    predicts = ["--predicts", "v"] if loss == "v" else []
-    assert "diverged" in refused(capsys, "train", "--data", kind, "--out", tmp_path / "run", "--rate", "10", "--loss", loss, *small, *predicts)
+@pytest.mark.parametrize("rate, data, options", [
+    *itertools.product([10, 1e30], ["moons"], [[], ["--loss", "vlb"], ["--loss", "hybrid"]]),
+    *itertools.product([10, 1e30], ["mnist"], [["--predicts", "eps"], ["--loss", "v"], ["--loss", "hybrid"]])])
+def test_every_loss_tells_a_divergence(tmp_path, capsys, rate, data, options):
+    """What is left is a run that can be sampled from; even if every step was saved, where the first already went astray."""
+    small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000", "--save-every", 60 if rate == 10 else 1e-9]
+    assert "diverged" in refused(capsys, "train", "--data", data, "--out", tmp_path / "run", "--rate", rate, *options, *small)
+    main(["sample", str(tmp_path / "run"), "--n", "2"])
+
+
+def test_fewer_steps_than_were_trained_already(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "steps": 7}))
+    main(["train", "--resume", str(folder)])
+    assert runs.load(folder)[0].state.step == 60
 
 
 def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):

@@ -76,7 +76,7 @@ def train_with_bar(run, dataset, rng, folder=None, every=60.0):
     total, unit = (run.settings["steps"], "step") if minutes is None else (60 * minutes, "s")
     with progress_bar(total, "training", unit) as bar:
         if minutes is None:
-            bar.update(run.state.step)
+            bar.update(min(run.state.step, total))
         return runs.fit(run, dataset, rng, folder, bar, every)
 
 

@@ -5,12 +5,14 @@ its size is known, and whatever is wrong with it becomes one sentence.  And a co
 is replaced as a whole or not at all.
 """
 import array
+import glob
 import io
 import math
 import os
 import warnings
 import zipfile
 from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -71,24 +73,45 @@ def read_npz(file, choose):
 
 def read_csv(file):
     """The numbers of an open .csv file, (N, D); empty lines do not count, nor does a first line of names."""
-    text, longest, most_lines = io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20, 10 ** 7
     numbers, columns = array.array("d"), None
-    for i, line in enumerate(iter(lambda: text.readline(longest), ""), 1):
-        if len(line) == longest or i > most_lines or len(numbers) > LARGEST / 8:
-            raise ValueError(f"line {i} goes beyond {longest} characters, {most_lines} lines, or {LARGEST} bytes of numbers")
-        cells = line.split(",")
-        try:
-            row = list(map(float, cells))
+    for first, lines in _blocks_of_lines(io.TextIOWrapper(file, "utf-8-sig"), 2 ** 20):
+        if first == 1 and set(map(_number, lines[0].split(","))) == {None}:
+            lines[0] = ""
+        full = [line for line in lines if line and not line.isspace()]
+        if not full:
+            continue
+        columns = columns or 1 + full[0].count(",")
+        try:  # a megabyte at a time, as each step of Python's costs; where the mistake is, is asked when there is one
+            if set(map(str.count, full, repeat(","))) != {columns - 1}:
+                raise ValueError
+            numbers.extend(map(float, ",".join(full).split(",")))
         except ValueError:
-            row = list(map(_number, cells))
-            if not line.strip() or i == 1 and set(row) == {None}:
-                continue
-            raise ValueError(f"line {i} has {cells[row.index(None)].strip()[:40]!r} where a number is expected") from None
-        if columns not in (None, len(row)):
-            raise ValueError(f"line {i} has {len(row)} numbers and the lines before it have {columns}")
-        numbers.extend(row)
-        columns = len(row)
+            raise ValueError(_first_mistake(lines, first, columns)) from None
+        if len(numbers) > LARGEST / 8:
+            raise ValueError(f"it holds more than {LARGEST} bytes of numbers")
     return np.asarray(numbers).reshape(-1, columns or 1)
+
+
+def _blocks_of_lines(text, longest):
+    """Pairs (number of the first line, lines) of an open text, about `longest` characters at a time."""
+    number, rest = 1, ""
+    for piece in iter(lambda: text.read(longest), ""):
+        *lines, rest = (rest + piece).split("\n")
+        if len(rest) >= longest:
+            raise ValueError(f"line {number + len(lines)} has more than {longest} characters")
+        yield number, lines or [""]
+        number += len(lines)
+    yield number, [rest]
+
+
+def _first_mistake(lines, number, columns):
+    for i, line in enumerate(lines, number):
+        cells = line.split(",") if line.strip() else []
+        for cell in cells:
+            if _number(cell) is None:
+                return f"line {i} has {cell.strip()[:40]!r} where a number is expected"
+        if len(cells) not in (0, columns):
+            return f"line {i} has {len(cells)} numbers and the lines before it have {columns}"
 
 
 def _number(text):
@@ -101,9 +124,10 @@ def _number(text):
 def replace(path, write):
     """Write a file under another name, write(file), and give it its own when all of it is on the disk.
 
-    What stood there stays until then.  OSError: it cannot be written; nothing is left of the attempt.
+    What stood there stays until then.  The other name is of this process alone: of two that write one file, the
+    later stands, whole.  OSError: it cannot be written; nothing is left of the attempt.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w+b") as file:  # "+": so NumPy writes through Python, which can say why it cannot
             write(file)
@@ -114,6 +138,13 @@ def replace(path, write):
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror or error}, and what was there before is kept", str(path)) from None
     finally:
+        with suppress(OSError):  # it has its own name by now, or there never was one
+            partial.unlink()
+
+
+def forget_partials(path):
+    """What killed processes had written of a file, for one who knows that nobody else writes it."""
+    for partial in path.parent.glob(glob.escape(path.name) + ".*.partial"):
         partial.unlink(missing_ok=True)
 
 

@@ -6,12 +6,17 @@ entropy, the probability of one of 256 grey levels, and its KL divergence from a
 
 The first axis of every array is the batch, so a density, an entropy and a KL of arrays shaped
 (B, ...) are (B,): one number an item, in nats, summed over all the other axes.
+
+Numbers are finite.  Where one is not, the arithmetic here and in forward and reverse does not look for
+it: it comes out again, not finite, in its own item alone.  What a caller starts with (a sampler's x, the
+ledger's x_0, a data file) is looked at once.
 """
 from typing import Any, NamedTuple
 
 import autograd.numpy as np
 import numpy
 from autograd.extend import defvjp, primitive
+from autograd.tracer import getval
 
 LOG_2PI = float(numpy.log(2 * numpy.pi))
 
@@ -35,10 +40,26 @@ def check(fine, name, value, domain):
         raise ValueError(f"{name} = {value}: {domain}")
 
 
-class Gaussian(NamedTuple):
-    """N(mean, var): independent coordinates.  mean: (B, …); var broadcasts against it.
+def check_finite(**arrays):
+    """ValueError where a named array holds a NaN or an infinity."""
+    for name, array in arrays.items():
+        astray = ~numpy.isfinite(array)
+        if astray.any():
+            raise ValueError(f"{name} holds {numpy.asarray(array)[astray][0]}: its numbers must be finite")
 
-    Each method: ValueError for an array that has not the shape of the mean.
+
+def check_variance(var, name="var", point_mass=False):
+    """ValueError for a variance below 0, and for one of 0 where a point mass will not do, as it has no density."""
+    if numpy.asarray(var < 0 if point_mass else var <= 0).any():  # comparing opens autograd's boxes
+        domain = "a variance is 0 or more" if point_mass else "a density takes a variance above 0"
+        raise ValueError(f"{name} = {numpy.min(getval(getval(var)))}: {domain}")
+
+
+class Gaussian(NamedTuple):
+    """N(mean, var): independent coordinates.  mean: (B, …); var ≥ 0 broadcasts against it.
+
+    With var = 0 it is a point mass, as the posterior is at t = 1: that can be drawn from, and has no density.
+    Each method: ValueError for an array that has not the shape of the mean, for var < 0, and, but for `sample`, var = 0.
     """
 
     mean: Any
@@ -47,18 +68,23 @@ class Gaussian(NamedTuple):
     def log_prob(self, x):
         """log N(x; μ, v) in nats, (B,): the decoder of real-valued data.  x: the shape of the mean."""
         check_same_shape(mean=self.mean, x=x)
+        check_variance(self.var)
         return sum_over_dimensions(-0.5 * (LOG_2PI + np.log(self.var) + (x - self.mean) ** 2 / self.var))
 
     def sample(self, eps):
         """The reparameterised draw μ + σ·ε: the chance is all in ε ~ N(0, I).
 
         For z = μ + σ·ε, ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters (5.1.1).
+        ValueError, too, for an ε of another dtype than the mean's: float64 noise would turn a float32 chain.
         """
         check_same_shape(mean=self.mean, eps=eps)
+        check_variance(self.var, point_mass=True)
+        check(self.mean.dtype == eps.dtype, "dtype of eps", eps.dtype, "that of the mean, as a chain keeps its precision")
         return self.mean + np.sqrt(self.var) * eps
 
     def entropy(self):
         """E[−log N(x; μ, v)] in nats, (B,)."""
+        check_variance(self.var)
         return sum_over_dimensions(0.5 * (LOG_2PI + 1 + np.log(self.var)) + 0 * self.mean)
 
     def kl(self, other):
@@ -70,6 +96,7 @@ class Gaussian(NamedTuple):
         textbook formula subtracts numbers that agree in all their digits.
         """
         check_same_shape(mean=self.mean, other_mean=other.mean)
+        check_variance(self.var), check_variance(other.var, "other_var")
         d = np.log(self.var / other.var)
         return 0.5 * sum_over_dimensions(np.expm1(d) - d + (self.mean - other.mean) ** 2 / other.var)
 
@@ -82,6 +109,7 @@ class Gaussian(NamedTuple):
         x_0: (B, …) of levels 2k/255 − 1 in [−1, 1].  ValueError: anything else in x_0.
         """
         check_same_shape(mean=self.mean, x_0=x_0)
+        check_variance(self.var)
         level, std = to_levels(x_0), np.sqrt(self.var)
         # From the level and not from x_0, so that neighbouring bins share their edge to the last bit.
         low = np.where(level == 0, -np.inf, ((2 * level - 1) / 255 - 1 - self.mean) / std)

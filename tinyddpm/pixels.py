@@ -113,7 +113,7 @@ def _reach(log_snr):
 
 def _interpolate(tables, row, column):
     """Of each table, linearly in both directions between the four entries about (row, column).  tables: (R, C, n) each."""
-    i, j = numpy.floor(getval(row)), numpy.floor(getval(column))
+    i, j = (numpy.fmax(numpy.floor(getval(place)), 0) for place in (row, column))  # a NaN reads entry 0, and row − i keeps it a NaN
     width = tables[0].shape[1]
     at, row, column = i.astype(int) * width + j.astype(int), np.expand_dims(row - i, -1), np.expand_dims(column - j, -1)
 

@@ -17,7 +17,7 @@ import autograd.numpy as np
 import numpy
 
 from .forward import posterior
-from .gaussian import Gaussian, check, check_same_shape, standard_normal
+from .gaussian import Gaussian, check, check_finite, check_same_shape, standard_normal
 from .schedule import like
 
 
@@ -158,10 +158,11 @@ class Prediction(NamedTuple):
 
 
 def ask(denoiser, x_t, t):
-    """(ε̂, v) of a denoiser; v is None where it learns no variance.  ValueError: ε̂ or v not of the shape of x_t."""
+    """(ε̂, v) of a denoiser; v is None where it learns no variance.  ValueError: ε̂ or v not of the shape of x_t, ε̂ not of its dtype."""
     output = denoiser(x_t, t)
     eps, v = output if isinstance(output, tuple) else (output, None)
     check_same_shape(x_t=x_t, eps=eps, **({} if v is None else {"v": v}))
+    check(eps.dtype == x_t.dtype, "dtype of eps", eps.dtype, "a denoiser answers in the dtype of x_t")
     return eps, v
 
 
@@ -210,9 +211,12 @@ def ancestral_sampling(schedule, denoiser, x, rng, start=None, variance="beta", 
 
     x: (B, …), x_T ~ N(0, I); or any x_t with start=t, to denoise it from there: t steps follow.
     rng: numpy Generator; variance as in `step`, clip as in `predict`.
-    Yields `Step`s with t = start−1…0; `last` gives the final x_0.  ValueError: start outside 1…T.
+    Yields `Step`s with t = start−1…0; `last` gives the final x_0.
+    ValueError: start outside 1…T, rng None, x not finite.
     """
     start = schedule.T if start is None else start
+    check(rng is not None, "rng", rng, "Algorithm 2 draws noise, which takes a numpy Generator")
+    check_finite(x=x)
     for t in range(int(schedule.check_t(start)), 0, -1):
         prediction = predict(schedule, denoiser, x, t, clip)
         p = step(schedule, prediction, variance)
@@ -246,9 +250,10 @@ def ddim_sampling(schedule, denoiser, x, rng=None, steps=None, eta=0.0, clip=Non
     x: (B, …), x at the largest of the steps (x_T ~ N(0, I) by default).  steps: how many, evenly
     spread over 1…T with T included; or the times themselves, e.g. [1, 10, 100, 1000]; all by default.
     rng: needed for η > 0 only.  Yields a `Step` for each, the last at t = 0.
-    ValueError: steps that are no subset of 1…T, η outside [0, 1].
+    ValueError: steps that are no subset of 1…T, η outside [0, 1] or above 0 without rng, x not finite.
     """
     times = sampling_times(schedule, steps)
+    check_finite(x=x)
     check(not eta > 0 or rng is not None, "rng", rng, f"eta = {eta} draws noise, which takes a numpy Generator")
     for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
         prediction = predict(schedule, denoiser, x, t, clip)
@@ -262,7 +267,7 @@ def sampling_times(schedule, steps=None):
     if steps is None:
         return list(range(1, schedule.T + 1))
     if numpy.ndim(steps) == 0:
-        check(isinstance(steps, (int, numpy.integer)) and 1 <= steps <= schedule.T, "steps", steps, f"whole, in 1..T = {schedule.T}")
+        check(numpy.asarray(steps).dtype.kind in "iu" and 1 <= steps <= schedule.T, "steps", steps, f"whole, in 1..T = {schedule.T}")
         return [int(t) for t in -(-numpy.arange(1, steps + 1) * schedule.T // steps)]
     times = sorted(int(t) for t in schedule.check_t(steps)) if len(steps) else []
     check(0 < len(times) == len(set(times)), "steps", list(steps), f"different times in 1..T = {schedule.T}, at least one")
@@ -270,5 +275,7 @@ def sampling_times(schedule, steps=None):
 
 
 def last(steps):
-    """The x_0 a sampler ends with, its other steps forgotten as they come."""
-    return deque(steps, maxlen=1).pop().x
+    """The x_0 a sampler ends with, its other steps forgotten as they come.  ValueError: no steps."""
+    final = deque(steps, maxlen=1)
+    check(final, "steps", "[]", "a sampler's, at least one")
+    return final.pop().x

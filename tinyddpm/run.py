@@ -10,7 +10,7 @@ The folder is all that sampling and the ledger need:
     lock              held by the process that trains here
 
 Each is replaced as a whole or not at all, settings.json last when the folder is new: where that one stands, there is a
-run, and training goes on from its checkpoint bit for bit.
+run, and training goes on from its checkpoint: bit for bit, unless it is the clock that ends it and leads its learning rate.
 """
 import hashlib
 import json
@@ -47,6 +47,10 @@ DEFAULTS = {
 MOST_NUMBERS = 2 ** 26  # in a batch, or in the samples drawn at once
 MOST = {"T": 10 ** 5, "steps": 10 ** 9, "batch": 10 ** 5, "depth": 1000, "shape": MOST_NUMBERS}  # and 4096 for all others
 MOST_WEIGHTS = 2 ** 24
+MOST_ROWS = 2 ** 13  # of 16 kB each, in the table of pixels: 1024 noise levels, or fewer with more than 8 kinds of images
+
+
+FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # of a run folder, in the order of their first writing
 
 
 class DataSet(NamedTuple):
@@ -170,7 +174,8 @@ def start(dataset, seed=0, **choices):
     rng = np.random.default_rng(seed)
     noise, table = SCHEDULES[settings["schedule"]](settings["T"]), None
     if settings["predicts"] == "prior":
-        enough = max(100, 2 ** 22 // dataset.held_out[0].size)
+        size = dataset.held_out[0].size
+        enough = int(np.clip(2 ** 22 // size, min(100, MOST_NUMBERS // size), 2 ** 13))  # a histogram takes 2 kB
         table = pixels.Table(pixels.fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
     network = make_network(settings, noise, table)
     return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out, table), rng
@@ -194,14 +199,14 @@ def check_settings(settings):
     if not (isinstance(settings["seed"], int) and settings["seed"] >= 0):
         raise ValueError(f"seed = {settings['seed']!r}: a whole number of 0 or more")
     for name in ("rate", "minutes"):
-        if settings[name] is not None and not 0 < settings[name] < np.inf:
-            raise ValueError(f"{name} = {settings[name]}: a positive number")
+        if settings[name] is not None and not 0 < settings[name] < 1e100:
+            raise ValueError(f"{name} = {settings[name]}: a positive number below 1e100")
     if not 0 <= settings["ema_decay"] <= 1:
         raise ValueError(f"ema_decay = {settings['ema_decay']}: a number from 0 to 1")
-    if {len(settings["shift"]), len(settings["scale"])} != {settings["shape"][0] if settings["kind"] == "points" else 1}:
+    if {np.shape(settings["shift"]), np.shape(settings["scale"])} != {(settings["shape"][0] if settings["kind"] == "points" else 1,)}:
         raise ValueError("shift and scale have one number for each coordinate of a point, and one for images")
-    if not (np.isfinite(settings["shift"]).all() and np.isfinite(settings["scale"]).all() and np.min(settings["scale"]) > 0):
-        raise ValueError("shift and scale are lists of finite numbers, and the scale is positive")
+    if not (np.max(np.abs(settings["shift"])) < 1e200 and 1e-200 < np.min(settings["scale"]) <= np.max(settings["scale"]) < 1e200):
+        raise ValueError("shift and scale are lists of numbers below 1e200, and the scale is positive, above 1e-200")
     if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
         raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: "
                          f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
@@ -348,6 +353,8 @@ def locked(folder, new=False):
         folder.mkdir(parents=True, exist_ok=True)
     else:
         check_is_run(folder)
+    if (folder / "lock").exists() and not (folder / "lock").is_file():
+        raise ValueError(f"run = {str(folder)!r} has a lock that is no file")  # a pipe would be waited for
     with open(folder / "lock", "a") as file:
         try:
             files.lock(file)
@@ -356,6 +363,9 @@ def locked(folder, new=False):
                              f"wait for its end, or take another folder") from None
         except OSError:
             pass  # a file system that knows no locks
+        else:
+            for name in FILES:
+                files.forget_partials(folder / name)
         if new and (folder / "settings.json").exists():
             raise ValueError(f"run = {str(folder)!r} exists already: train --resume goes on with it")
         yield
@@ -363,7 +373,8 @@ def locked(folder, new=False):
 
 def check_is_run(folder):
     if not (folder / "settings.json").is_file():
-        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes")
+        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json, which train writes last "
+                         f"of its files; a training that was killed before begins anew in an empty folder")
 
 
 def load(folder):
@@ -377,6 +388,9 @@ def load(folder):
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
+            kinds, rows = len(arrays["share"]), np.ptp(noise.log_snr[1:]) / pixels.Table.step
+            if rows * max(8, kinds) > MOST_ROWS:
+                raise ValueError(f"share: {kinds} kinds of images at {rows:.0f} noise levels are more than a table can have")
             table = pixels.Table((arrays["share"], arrays["levels"]), noise)
         network = make_network(settings, noise, table)
         state = training.State(int(arrays["step"]), *(arrays[name] for name in training.State._fields[1:]))
@@ -385,8 +399,8 @@ def load(folder):
                 raise ValueError(f"{name} must be finite float32 numbers")
             if name != "step":
                 training.unpack(vector, network.init(np.random.default_rng(0)))
-        if state.step < 0:
-            raise ValueError(f"step = {state.step}: a whole number of 0 or more")
+        if not 0 <= state.step <= MOST["steps"]:
+            raise ValueError(f"step = {state.step}: a whole number from 0 to {MOST['steps']}")
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
         held_out = files.read_file(folder / "held_out.npy", files.read_npy, "an array")

@@ -155,15 +155,15 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
         x_0 = draw(rng, batch)
         t = times(rng, schedule.T, batch)
         eps = standard_normal(rng, x_0)
+        done = state.step / steps if progress is None else progress()
         with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
             value, gradient = objective(state.weights, x_0, t, eps)
             gradient, norm = clip_norm(gradient, largest_gradient)
-            growth = np.linalg.norm(state.weights) / usual
-        if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):
+            new = adam(state, gradient, rate(state.step, done))
+            growth = np.linalg.norm(new.weights) / usual
+        if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):  # before anybody saves such weights
             raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights have "
-                                     f"{growth:.3g} times their first size at step {state.step + 1}: "
+                                     f"{growth:.3g} times their first size at step {new.step}: "
                                      f"the training has diverged; use a smaller learning rate")
-        done = state.step / steps if progress is None else progress()
-        state = adam(state, gradient, rate(state.step, done))
-        state = state._replace(ema=ema_update(state.ema, state.weights, ema_decay, state.step))
+        state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)
