@@ -123,7 +123,7 @@ def animate_points(path, frames=60, title="t = {t}"):
     def show(i):
         dots.set_offsets(path[i])
         ax.set_title(title.format(t=len(path) - 1 - i))
-    return _animation(figure, show, len(path), frames)
+    return film(figure, show, len(path), frames)
 
 
 def animate_images(path, frames=60, columns=None):
@@ -132,10 +132,11 @@ def animate_images(path, frames=60, columns=None):
     figure, (ax,) = new_figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
     picture = ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
-    return _animation(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
+    return film(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
 
 
-def _animation(figure, show, length, frames):
+def film(figure, show, length, frames=60):
+    """An animation of `length` moments, of which `frames` are seen: show(i) makes the figure show the i-th."""
     from matplotlib.animation import FuncAnimation
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
