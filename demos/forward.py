@@ -15,14 +15,14 @@ from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, pro
 from tinyddpm.data import from_levels, to_images
 
 CHOSEN = plot.OTHERS[0], plot.OTHERS[2]  # the colours of the two chosen x_0
-SIDE = np.linspace(-2.8, 2.8, 201)  # of the square that is seen
+SIDE = np.linspace(-2.8, 2.8, 141)  # of the square that is seen
 TURN = np.linspace(0, 2 * np.pi, 100)
 CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
 
 def draw_contours(ax, data, schedule, t, rng):
     """Two lines of equal q(x_t), around half and nine tenths of all x_t."""
-    draws = diffuse(schedule, data.sample(rng, 20000), t, rng.standard_normal((20000, 2)))
+    draws = diffuse(schedule, data.sample(rng, 5000), t, rng.standard_normal((5000, 2)))
     levels = np.quantile(data.log_q(schedule, draws, t), (0.1, 0.5))
     plane = np.stack(np.meshgrid(SIDE, SIDE), axis=-1).reshape(-1, 2)
     log_q = data.log_q(schedule, plane, t).reshape(len(SIDE), len(SIDE))
@@ -96,9 +96,9 @@ def main(out, seed, quick):
                 q = marginal(schedule, centre, t)
                 circle.set_data(*(q.mean + 2 * np.sqrt(q.var) * CIRCLE).T)
         left.set_title(f"$t = {t}$", loc="left")
-        bar.update()
+        bar.update(bar.n < bar.total)  # matplotlib shows some moments twice
 
-    with progress_bar(2 * (len(times) + 11), "filming", "frame") as bar:
+    with progress_bar(2 * (len(times) + 10), "filming", "frame") as bar:
         for name in ("forward.gif", "forward.html"):
             plot.save_animation(plot.film(figure, show, len(times)), out / name)
     finish(out, f"Every x_0 shrinks by √ᾱ_t and spreads to a variance of 1 − ᾱ_t: signal and noise are equally strong at t = {half} of "

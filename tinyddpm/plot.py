@@ -141,6 +141,9 @@ def film(figure, show, length, frames=60):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
+    show(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: it would take as long as the drawing, frame by frame
     chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).round().astype(int))
     # The last frame stays for a moment: it is what one came to see.
     return FuncAnimation(figure, show, frames=[*chosen, *[length - 1] * 10], interval=66, repeat=True)
