@@ -2,10 +2,10 @@
 
     python demos/few_steps.py
 
-DDIM's sampler (η = 0, no fresh noise) and DDPM's (η = 1) may visit 1000, 100, 20 or 5 of the T = 1000 steps.  Here both are
-led by the exact denoiser, so no network is to blame.  For Gaussian data every step is affine in x_t, so the covariance of
-what comes out is an exact recursion, without a single sample: what is missing is the error of taking large steps.  Below, the
-same two samplers on two moons, with their exact denoiser; the data are grey.  Writes few_steps.png.
+DDIM's sampler (η = 0, no fresh noise) and DDPM's (η = 1) may visit 1000, 100, 20 or 5 of the T = 1000 steps.  Here both
+are led by the exact denoiser, so no network is to blame.  For Gaussian data every step is affine in x_t, so the covariance
+of what comes out is an exact recursion, without a single sample: what is missing is the error of taking large steps.
+Below, the same two samplers on two moons, with their exact denoiser; the data are grey.  Writes few_steps.png.
 """
 # %%
 import numpy as np
@@ -40,7 +40,8 @@ def main(out, seed, quick):
 
     def relative(covariance, true=data.covariance):
         return float(np.linalg.norm(covariance - true) / np.linalg.norm(true))
-    error = {name: {n: relative(exact_covariance(schedule, data, n, eta)) for n in numbers} for name, (eta, _) in SAMPLERS.items()}
+    error = {name: {n: relative(exact_covariance(schedule, data, n, eta)) for n in numbers}
+             for name, (eta, _) in SAMPLERS.items()}
     # All T steps with η = 1 are Algorithm 2 with σ_t² = β̃_t, for which the oracle has a recursion of its own.
     apart = relative(exact_covariance(schedule, data, schedule.T, 1.0), gaussian_chain(schedule, data, "beta_tilde")[1][0])
 
@@ -70,7 +71,8 @@ def main(out, seed, quick):
     above.loglog([100, 1000], [0.2, 0.02], color=plot.EXACT, linestyle="--", linewidth=0.9)
     above.text(260, 0.1, "∝ 1/steps", color=plot.EXACT)
     ticks = [0.01, 0.1, 1]
-    above.set(xticks=numbers, xticklabels=map(str, numbers), yticks=ticks, yticklabels=[f"{y:.0%}" for y in ticks], xlabel="steps")
+    above.set(xticks=numbers, xticklabels=map(str, numbers), xlabel="steps", yticks=ticks,
+              yticklabels=[f"{y:.0%}" for y in ticks])
     above.minorticks_off()
     above.set_title("error of the covariance of Gaussian data, exact", loc="left", fontsize=10)
     most = numbers[-1]
@@ -80,8 +82,8 @@ def main(out, seed, quick):
 
     out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "few_steps.png", figure)
-    finish(out, f"With the exact denoiser all of the error is the sampler's and falls as 1/steps: the covariance of Gaussian data is off by "
-                + ", ".join(f"{ddim[n]:.2g} (DDIM) and {ddpm[n]:.2g} (DDPM) at {n}" for n in shown) + " steps", seed,
+    finish(out, f"With the exact denoiser all of the error is the sampler's and falls as 1/steps: the covariance of Gaussian "
+                "data is off by " + ", ".join(f"{ddim[n]:.2g} (DDIM) and {ddpm[n]:.2g} (DDPM) at {n}" for n in shown) + " steps", seed,
            relative_error_of_the_covariance=error, recursion_against_oracle=apart)
 
 

@@ -3,9 +3,9 @@
     python demos/forward.py
 
 q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): every x_0 shrinks towards the origin and spreads out, until nothing of it is left.
-Above, points of the plane, in the contours of q(x_t), which is known because the data are a mixture of Gaussians; and for two
-chosen x_0 the circles of q(x_t | x_0).  Below them a digit at the same t, and the signal-to-noise ratio.  Writes forward.png;
-and the Markov chain itself as a film, forward.gif and forward.html, which opens in any browser and stops at any t.
+Above, points of the plane in the contours of q(x_t), which is known because the data are a mixture of Gaussians, and for
+two chosen x_0 the circles of q(x_t | x_0).  Below them a digit at the same t, and the signal-to-noise ratio.  Writes
+forward.png; and the Markov chain itself, step by step, as a film: forward.gif, and forward.html, which opens in any browser.
 """
 # %%
 import numpy as np
@@ -67,9 +67,10 @@ def main(out, seed, quick):
     snr.annotate(f"as much noise as signal: SNR = 1, $t = {half}$", (half, 1), (8, 8), textcoords="offset points")
     snr.spines[["top", "right"]].set_visible(False)
     snr.set(xlabel="$t$", ylabel="SNR", xlim=(0, schedule.T), yticks=[1e4, 1, 1e-4])
-    figure.suptitle(f"Everything shrinks and spreads, until at $t = T$ only {left_over:.1g} nats of $x_0$ are left", x=0.01, ha="left")
-    figure.supxlabel("lines: exact contours around half and nine tenths of $q(x_t)$; circles: two standard deviations of $q(x_t\\,|\\,x_0)$ for two $x_0$",
-                     x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"Everything shrinks and spreads, until at $t = T$ only {left_over:.1g} nats of $x_0$ are left",
+                    x=0.01, ha="left")
+    figure.supxlabel("lines: exact contours around half and nine tenths of $q(x_t)$; "
+                     "circles: two standard deviations of $q(x_t\\,|\\,x_0)$ for two $x_0$", x=0.01, ha="left", fontsize=9)
 
     out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "forward.png", figure)
@@ -101,8 +102,8 @@ def main(out, seed, quick):
     with progress_bar(2 * (len(times) + 10), "filming", "frame") as bar:
         for name in ("forward.gif", "forward.html"):
             plot.save_animation(plot.film(figure, show, len(times)), out / name)
-    finish(out, f"Every x_0 shrinks by √ᾱ_t and spreads to a variance of 1 − ᾱ_t: signal and noise are equally strong at t = {half} of "
-                f"{schedule.T}, and at t = T the distance of q(x_T | x_0) from N(0, I) is {left_over:.1g} nats", seed,
+    finish(out, f"Every x_0 shrinks by √ᾱ_t and spreads to a variance of 1 − ᾱ_t: signal and noise are equally "
+                f"strong at t = {half} of {schedule.T}, and at t = T the distance of q(x_T | x_0) from N(0, I) is {left_over:.1g} nats", seed,
            equal_at=half, left_over_nats=left_over)
 
 

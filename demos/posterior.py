@@ -2,10 +2,10 @@
 
     python demos/posterior.py
 
-Bayes' rule as a picture.  x_0 alone says q(x_{t−1} | x_0): the prior.  x_t adds q(x_t | x_{t−1}), as a function of x_{t−1}: the
-likelihood.  Their product, normalised, is q(x_{t−1} | x_t, x_0).  Here it is multiplied out on a grid, and the closed form that
-the code uses (`posterior`) is drawn on top.  Precisions add, so either side contributes a share of what is known; at t = 1 the
-prior is the point x_0 itself, and no likelihood moves it.  Writes posterior.png.
+Bayes' rule as a picture.  x_0 alone says q(x_{t−1} | x_0): the prior.  x_t adds q(x_t | x_{t−1}), as a function of
+x_{t−1}: the likelihood.  Their product, normalised, is q(x_{t−1} | x_t, x_0).  Here it is multiplied out on a grid, and the
+closed form that the code uses (`posterior`) is drawn on top.  Precisions add, so either side contributes a share of what is
+known; at t = 1 the prior is the point x_0 itself, and no likelihood moves it.  Writes posterior.png.
 """
 # %%
 import numpy as np
@@ -64,7 +64,8 @@ def main(out, seed, quick):
     axes[1, 0].text(-1.12, 0.47, "likelihood", color=LIKELIHOOD, ha="right")
     axes[1, 0].text(0.5, 0.85, "product", color=plot.MODEL)
     axes[1, 0].text(0.5, 0.75, "closed form, dashed")
-    figure.suptitle(f"Prior × likelihood, normalised, is $q(x_{{t-1}}|\\,x_t, x_0)$, within {largest:.0e} of its peak", x=0.01, ha="left")
+    figure.suptitle(f"Prior × likelihood, normalised, is $q(x_{{t-1}}|\\,x_t, x_0)$, within {largest:.0e} of its peak",
+                    x=0.01, ha="left")
 
     out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "posterior.png", figure)

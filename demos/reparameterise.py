@@ -64,7 +64,7 @@ def main(out, seed, quick):
     # %% The picture: exact lines, measured dots.
     left.axhline(m, color=plot.EXACT, linewidth=0.8, linestyle="--")
     left.set(xscale="log", xlim=(10, n), ylim=(m - 7, m + 7), xlabel="draws", yticks=[m], yticklabels=["exact"])
-    left.set_title(f"averages in {D_shown} dimensions, ± 2 s.e.", loc="left", fontsize=10)
+    left.set_title(f"average of one coordinate, D = {D_shown}, ± 2 s.e.", loc="left", fontsize=10)
     grid = range(1, 1001)
     for name, colour in COLOURS.items():
         right.plot(grid, [exact_variances(m, var, D)[name] for D in grid], color=colour, linewidth=1.2)
@@ -77,14 +77,14 @@ def main(out, seed, quick):
     ratio = {name: measured[name, last] / measured["pathwise", last] for name in COLOURS}
     exact_ratio = {name: v / exact["pathwise"] for name, v in exact.items()}
     plain, helped = list(COLOURS)[1:]
-    figure.suptitle(f"Both are right on average; in {last} dimensions the score function's\nvariance is {ratio[plain]:,.0f} times the "
-                    f"pathwise one's, with a baseline {ratio[helped]:,.0f} times", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(f"Both are right on average; in {last} dimensions the score function's\nvariance is {ratio[plain]:,.0f} "
+                    f"times the pathwise one's, with a baseline {ratio[helped]:,.0f} times", x=0.01, ha="left")
 
     out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "reparameterise.png", figure)
-    finish(out, f"Because the gradient then passes through the draw: both estimators are unbiased (no average of {n} further than "
-                f"{furthest:.1f} standard errors from the exact gradient), but in {last} dimensions the score function's variance is "
-                f"{ratio[plain]:,.0f} times the pathwise one's (exactly {exact_ratio[plain]:,.0f}), and with a baseline "
+    finish(out, f"Because the gradient then passes through the draw: both estimators are unbiased (no average of {n} further "
+                f"than {furthest:.1f} standard errors from the exact gradient), but in {last} dimensions the score function's "
+                f"variance is {ratio[plain]:,.0f} times the pathwise one's (exactly {exact_ratio[plain]:,.0f}), and with a baseline "
                 f"{ratio[helped]:,.0f} times ({exact_ratio[helped]:,.0f})", seed,
            furthest_in_standard_errors=furthest, variance_ratio=ratio, exact_variance_ratio=exact_ratio)
 
