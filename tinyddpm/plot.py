@@ -123,7 +123,7 @@ def animate_points(path, frames=60, title="t = {t}"):
     def show(i):
         dots.set_offsets(path[i])
         ax.set_title(title.format(t=len(path) - 1 - i))
-    return _animation(figure, show, len(path), frames)
+    return film(figure, show, len(path), frames)
 
 
 def animate_images(path, frames=60, columns=None):
@@ -132,14 +132,18 @@ def animate_images(path, frames=60, columns=None):
     figure, (ax,) = new_figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
     picture = ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
-    return _animation(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
+    return film(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
 
 
-def _animation(figure, show, length, frames):
+def film(figure, show, length, frames=60):
+    """An animation of `length` moments, of which `frames` are seen: show(i) makes the figure show the i-th."""
     from matplotlib.animation import FuncAnimation
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
+    show(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: it would take as long as the drawing, frame by frame
     chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).round().astype(int))
     # The last frame stays for a moment: it is what one came to see.
     return FuncAnimation(figure, show, frames=[*chosen, *[length - 1] * 10], interval=66, repeat=True)

@@ -1,0 +1,113 @@
+"""What does noising look like?
+
+    python demos/forward.py
+
+q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): every x_0 shrinks towards the origin and spreads out, until nothing of it is left.
+Above, points of the plane in the contours of q(x_t), which is known because the data are a mixture of Gaussians, and for
+two chosen x_0 the circles of q(x_t | x_0).  Below them a digit at the same t, and the signal-to-noise ratio.  Writes
+forward.png; and the Markov chain itself, step by step, as a film: forward.gif, and forward.html, which opens in any browser.
+"""
+# %%
+import numpy as np
+
+from tinyddpm import diffuse, forward, linear, marginal, mnist, plot, prior_term, toy
+from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
+from tinyddpm.data import from_levels, to_images
+
+CHOSEN = plot.OTHERS[0], plot.OTHERS[2]  # the colours of the two chosen x_0
+SIDE = np.linspace(-2.8, 2.8, 141)  # of the square that is seen
+TURN = np.linspace(0, 2 * np.pi, 100)
+CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
+
+
+def draw_contours(ax, data, schedule, t, rng):
+    """Two lines of equal q(x_t), around half and nine tenths of all x_t."""
+    draws = diffuse(schedule, data.sample(rng, 5000), t, rng.standard_normal((5000, 2)))
+    levels = np.quantile(data.log_q(schedule, draws, t), (0.1, 0.5))
+    plane = np.stack(np.meshgrid(SIDE, SIDE), axis=-1).reshape(-1, 2)
+    log_q = data.log_q(schedule, plane, t).reshape(len(SIDE), len(SIDE))
+    ax.contour(SIDE, SIDE, log_q, levels, colors=plot.EXACT, linewidths=0.9, linestyles="solid")
+
+
+def chain(schedule, x_0, images, rng):
+    """The forward process step by step: (T + 1, n, 2) and (T + 1, H, W) uint8."""
+    points, pixels = [x_0], [images]
+    for t in range(1, schedule.T + 1):
+        points.append(forward.step(schedule, points[-1], t).sample(rng.standard_normal(x_0.shape)))
+        pixels.append(forward.step(schedule, pixels[-1], t).sample(rng.standard_normal(images.shape, np.float32)))
+    return np.array(points), to_images(np.concatenate(pixels)) // 17 * 17  # 16 greys: noise does not compress
+
+
+def main(out, seed, quick):
+    rng = np.random.default_rng(seed)
+    schedule, data, image = linear(1000), toy("moons"), from_levels(mnist().train[7:8])
+    x_0, two = data.sample(rng, 1500), data.means[[4, -4]]
+    half = int(np.argmin(abs(schedule.log_snr)))  # where signal and noise are equally strong
+    left_over = float(prior_term(schedule, x_0).mean())
+
+    # %% A few t at a glance.
+    moments = (1, 40, 120, half, schedule.T)
+    figure, axes = plot.new_figure(5, 1.7, 1.75, rows=3, height_ratios=(1, 1, 0.7))
+    eps, image_eps = rng.standard_normal(x_0.shape), rng.standard_normal(image.shape, np.float32)
+    for (above, below), t in zip(axes[:2].T, moments):
+        plot.draw_points(above, diffuse(schedule, x_0, t, eps), plot.DATA, f"$t = {t}$", SIDE[-1])
+        draw_contours(above, data, schedule, t, rng)
+        q = marginal(schedule, two, t)
+        for centre, colour in zip(q.mean, CHOSEN):
+            above.plot(*(centre + 2 * np.sqrt(q.var) * CIRCLE).T, color=colour)
+            above.plot(*centre, ".", color=colour)
+        below.imshow(plot.to_canvas(to_images(diffuse(schedule, image, t, image_eps))))
+        above.axis("off")
+        below.axis("off")
+    for ax in axes[2]:
+        ax.remove()
+    snr = figure.add_subplot(axes[2, 0].get_gridspec()[2, :])
+    snr.semilogy(np.arange(1, schedule.T + 1), schedule.snr[1:], color=plot.EXACT)
+    snr.semilogy(moments, schedule.snr[list(moments)], "o", color=plot.EXACT, clip_on=False)
+    snr.annotate(f"as much noise as signal: SNR = 1, $t = {half}$", (half, 1), (8, 8), textcoords="offset points")
+    snr.spines[["top", "right"]].set_visible(False)
+    snr.set(xlabel="$t$", ylabel="SNR", xlim=(0, schedule.T), yticks=[1e4, 1, 1e-4])
+    figure.suptitle(f"Everything shrinks and spreads, until at $t = T$ only {left_over:.1g} nats of $x_0$ are left",
+                    x=0.01, ha="left")
+    figure.supxlabel("lines: exact contours around half and nine tenths of $q(x_t)$; "
+                     "circles: two standard deviations of $q(x_t\\,|\\,x_0)$ for two $x_0$", x=0.01, ha="left", fontsize=9)
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_picture(out / "forward.png", figure)
+
+    # %% The film.
+    n = 100 if quick else 300
+    points, pixels = chain(schedule, np.concatenate([x_0[:n], two]), image, rng)
+    times = (schedule.T * np.linspace(0, 1, 4 if quick else 45) ** 1.5).astype(int)
+    figure, (left, right) = plot.new_figure(2, 2.7, 2.9)
+    left.set(xlim=SIDE[[0, -1]], ylim=SIDE[[0, -1]], aspect="equal")
+    dots = left.scatter(*points[0].T, s=[4] * n + [40] * 2, color=[plot.DATA] * n + list(CHOSEN), linewidths=0)
+    circles = [left.plot([], [], color=colour)[0] for colour in CHOSEN]
+    picture = right.imshow(plot.to_canvas(pixels[:1]))
+    left.axis("off")
+    right.axis("off")
+    figure.set_dpi(80)
+
+    def show(i):
+        t = times[i]
+        dots.set_offsets(points[t])
+        picture.set_data(plot.to_canvas(pixels[t:t + 1]))
+        for circle, centre in zip(circles, two):
+            if t:
+                q = marginal(schedule, centre, t)
+                circle.set_data(*(q.mean + 2 * np.sqrt(q.var) * CIRCLE).T)
+        left.set_title(f"$t = {t}$", loc="left")
+        bar.update(bar.n < bar.total)  # matplotlib shows some moments twice
+
+    with progress_bar(2 * (len(times) + 10), "filming", "frame") as bar:
+        for name in ("forward.gif", "forward.html"):
+            plot.save_animation(plot.film(figure, show, len(times)), out / name)
+    finish(out, f"Every x_0 shrinks by √ᾱ_t and spreads to a variance of 1 − ᾱ_t: signal and noise are equally "
+                f"strong at t = {half} of {schedule.T}, and at t = T the distance of q(x_T | x_0) from N(0, I) is {left_over:.1g} nats", seed,
+           equal_at=half, left_over_nats=left_over)
+
+
+if __name__ == "__main__":
+    arguments = demo_parser(__doc__, "forward-out").parse_args()
+    with one_sentence_for_mistakes():
+        main(**vars(arguments))
