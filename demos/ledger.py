@@ -71,7 +71,8 @@ def main(out, seed, quick, steps):
                      va="bottom" if make is linear else "top")
     weight = simple_weights(schedule)[2:]
     apart = weight.max() / weight.min()
-    dropped.set(xscale="log", yscale="log", xlabel="t", ylabel=r"weight of $\|\varepsilon-\varepsilon_\theta\|^2$ in the bound", ylim=(0.01, 1))
+    dropped.set(xscale="log", yscale="log", xlabel="t", ylim=(0.01, 1),
+                ylabel=r"weight of $\|\varepsilon-\varepsilon_\theta\|^2$ in the bound")
     dropped.set_title(f"$L_{{simple}}$ drops weights {apart:.0f}-fold apart (linear)", loc="left")
 
     # %% How noisy is each form?
@@ -79,10 +80,10 @@ def main(out, seed, quick, steps):
     paths = first.sum(1).std(), second.terms.sum(1).std()
     noise.plot(first.std(0), color=plot.OTHERS[0], linewidth=2)
     noise.plot(second.terms.std(0)[:-1], color=plot.MODEL, linewidth=2)
-    noise.text(0.3 * T, 0.8, f"first form (44); the sum: {paths[0]:.2f}", color=plot.OTHERS[0], fontsize=11, va="top")
-    noise.text(0.3 * T, 0.08, f"second form (58); the sum: {paths[1]:.2f}", color=plot.MODEL, fontsize=11)
+    noise.text(0.35, 0.85, f"first form (44); the sum: {paths[0]:.2f}", color=plot.OTHERS[0], fontsize=11, transform=noise.transAxes)
+    noise.text(0.35, 0.72, f"second form (58); the sum: {paths[1]:.2f}", color=plot.MODEL, fontsize=11, transform=noise.transAxes)
     noise.set(yscale="log", xlabel="column t", ylabel="standard deviation, nats")
-    noise.set_title(f"A column of the first form: {columns:.0f} times as noisy; the sum: {paths[0] / paths[1]:.1f}", loc="left")
+    noise.set_title(f"First form: {columns:.0f} times as noisy by column, {paths[0] / paths[1]:.1f} in sum", loc="left")
 
     # %% What does σ_t² cost?
     Ts, limit = np.unique(np.geomspace(25, largest, 40).astype(int)), np.euler_gamma / 2
@@ -102,10 +103,11 @@ def main(out, seed, quick, steps):
 
     print("−ELBO in nats by σ_t²: " + ", ".join(f"{name} {value:.3f}" for name, value in nats.items())
           + f"; entropy {data.entropy():.3f}, exact optimum with β {exact.sum():.3f}")
+    with_beta_tilde, with_beta = (costs["linear", variance][-1] for variance in ("beta_tilde", "beta"))
     finish(out, f"Half of Σ L_{{t−1}} goes in t = 2…{half} of {T}; the weights that L_simple drops are {apart:.0f}-fold apart; "
                 f"a column of the first form is {columns:.0f} times as noisy as one of the second (median), "
-                f"the sum over a path {paths[0] / paths[1]:.1f} times; with β̃_t, N(0, ¼) costs "
-                f"{costs['linear', 'beta_tilde'][-1]:.4f} nats at T = {largest} (limit γ/2 = {limit:.4f}), with β_t {costs['linear', 'beta'][-1]:.1g}.",
+                f"the sum over a path {paths[0] / paths[1]:.1f} times; exactly, for N(0, ¼) at T = {largest}, "
+                f"β̃_t costs {with_beta_tilde:.4f} nats (in the limit γ/2 = {limit:.4f}) and β_t {with_beta:.1g}.",
            seed, nats_by_variance=nats, entropy=data.entropy(), exact_optimum=exact.sum(), std_of_sum_first_and_second=paths)
 
 
