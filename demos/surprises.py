@@ -126,8 +126,8 @@ def main(out, seed, quick):
         blind.plot(shift, [row, row], "o", color=plot.MODEL, markersize=8)
         blind.text(shift[0], row - 0.15, "mean", color=plot.MODEL, fontsize=11, ha="center", va="bottom")
         blind.text(shift[1], row + 0.17, "std", color=plot.MODEL, fontsize=11, ha="center", va="top")
-    blind.set(xscale="log", xlim=(1e-12, 1), ylim=(2.5, -1.2), yticks=range(3), yticklabels=[name.replace(" at ", "\nat ").replace(" a ", " a\n") for name in shifts],
-              xlabel="shift of the samples' distribution")
+    blind.set(xscale="log", xlim=(1e-12, 1), ylim=(2.5, -1.2), yticks=range(3),
+              yticklabels=[name.replace(" at ", "\nat ").replace(" a ", " a\n") for name in shifts], xlabel="shift of the samples' distribution")
     blind.tick_params(axis="y", length=0, labelsize=11)
     blind.set_title(f"Three mistakes, ≤ {worst:.1f} s.e. of 100,000 samples", loc="left")
 
