@@ -14,7 +14,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from tinyddpm import ancestral_sampling, ddim_sampling, last, ledger, plot, toy
-from tinyddpm.console import counted, demo_parser, finish, one_sentence_for_mistakes, whole, write_picture
+from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
 from tinyddpm.elbo import mean_and_error
 from tinyddpm.oracle import excess
 from tinyddpm.run import fit, open_data, start
@@ -59,7 +59,10 @@ def main(out, seed, quick, steps):
     # %% Each set in a process of its own, two at a time.
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         futures = [pool.submit(learned, name, seed, steps, n, dots) for name in names]
-        samples, films, nats = zip(*[future.result() for future in counted("sets")(futures)])
+        with progress_bar(len(names), "sets", "set") as bar:
+            for future in futures:
+                future.add_done_callback(lambda done: bar.update(1))
+            samples, films, nats = zip(*[future.result() for future in futures])
     samples, nats = dict(zip(names, samples)), dict(zip(names, nats))
     films = {name.replace("_", " "): path for name, path in zip(names, films)}
 
