@@ -89,7 +89,8 @@ def main(out, seed, quick, steps):
     figure.get_layout_engine().set(h_pad=0.09)
     figure.suptitle(answer, x=0.01, ha="left")
     write_picture(out / "toys.png", figure)
-    plot.save_animation(plot.animate_clouds({name: path[::8 if quick else 1] for name, path in films.items()}), out / "toys.gif")
+    held = {name: path[[*range(0, len(path), 8 if quick else 1)] + [-1] * 20] for name, path in films.items()}  # two seconds
+    plot.save_animation(plot.animate_clouds(held), out / "toys.gif")
     few = {name: path[::8 if quick else 2, :500] for name, path in films.items()}  # in HTML each frame is a whole picture
     plot.save_animation(plot.animate_clouds(few), out / "toys.html")
     finish(out, f"{answer} ({worst.replace('_', ' ')} loses most).", seed, steps=steps, nats=nats)
