@@ -31,6 +31,9 @@ def test_a_canvas_holds_every_image():
 def test_films(tmp_path):
     plot.save_animation(plot.animate_points(RNG.standard_normal((21, 30, 2)), frames=4), tmp_path / "points.gif")
     plot.save_animation(plot.animate_images(RNG.integers(0, 256, (9, 4, 8, 8), np.uint8), frames=4), tmp_path / "images.html")
+    plot.save_animation(plot.animate_clouds({name: RNG.standard_normal((5, 30, 2)) for name in "ab"}), tmp_path / "clouds.gif")
+    with Image.open(tmp_path / "clouds.gif") as film:
+        assert film.n_frames >= 5 and film.size[0] > film.size[1]
     with Image.open(tmp_path / "points.gif") as film:
         assert film.n_frames >= 4
     assert "<script" in (tmp_path / "images.html").read_text()

@@ -48,11 +48,12 @@ def fit_histograms(images, kinds=6, rounds=60):
     counts = numpy.stack([numpy.bincount(image.ravel(), minlength=256) for image in images]).astype(float)
     pooled = counts.sum(0) + 0.5
     responsible = numpy.random.RandomState(0).dirichlet(numpy.full(kinds, 0.3), len(images))
-    for _ in range(rounds):
-        levels = responsible.T @ counts + 50 * pooled / pooled.sum()
-        levels /= levels.sum(1, keepdims=True)
-        share = responsible.mean(0) + 1e-9
-        responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T)
+    with one_blas_thread():  # its products are small
+        for _ in range(rounds):
+            levels = responsible.T @ counts + 50 * pooled / pooled.sum()
+            levels /= levels.sum(1, keepdims=True)
+            share = responsible.mean(0) + 1e-9
+            responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T)
     return Histograms(share / share.sum(), levels)
 
 

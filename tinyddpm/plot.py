@@ -126,6 +126,23 @@ def animate_points(path, frames=60, title="t = {t}"):
     return film(figure, show, len(path), frames)
 
 
+def animate_clouds(paths, limit=2.6):
+    """Several chains side by side, their names under them: {name: (F, N, 2), frame by frame}.  Returns a matplotlib animation."""
+    figure, axes = new_figure(len(paths), 1.6, 1.85)
+    dots = []
+    for ax, (name, path) in zip(axes, paths.items()):
+        dots.append(ax.scatter(*path[0].T, s=1.6, color=MODEL, linewidths=0))
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        ax.axis("off")
+        ax.set_title(name, y=-0.14, fontsize=11)
+    length = min(map(len, paths.values()))
+
+    def show(i):
+        for dot, path in zip(dots, paths.values()):
+            dot.set_offsets(path[i])
+    return _animation(figure, show, length, length)
+
+
 def animate_images(path, frames=60, columns=None):
     """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation."""
     canvas = to_canvas(path[0], columns)
