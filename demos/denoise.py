@@ -3,10 +3,10 @@
     python demos/denoise.py
 
 Held-out digits get noise of a known standard deviation, y = x_0 + σ·n.  That is an x_t of the chain in another scale: with
-(1 − ᾱ_t)/ᾱ_t = σ², x_t = √ᾱ_t·y ~ q(x_t | x_0).  So the reverse chain may start there, and each of its ends is a draw of what the
-digit may have been.  The guess x̂_0(x_t) stands for their mean, E[x_0 | x_t], and no estimate has less squared error.  A draw has
-the digit's look, and exactly twice that error if chain and guess are ideal, for truth and draw are then two independent draws of
-p(x_0 | x_t); the mean of K draws has 1 + 1/K times it.  Writes denoise.png and report.json.
+(1 − ᾱ_t)/ᾱ_t = σ², √ᾱ_t·y is a draw of q(x_t | x_0).  So the reverse chain may start there, and where it ends is a draw of
+what the digit may have been.  The guess x̂_0(x_t) stands for the mean of all that, E[x_0 | x_t], and no estimate has less
+squared error.  A draw looks like a digit and has twice that error, if chain and guess are ideal: truth and draw are then two
+independent draws of q(x_0 | x_t).  The mean of K draws has 1 + 1/K times it.  Writes denoise.png and report.json.
 """
 # %%
 import numpy as np

@@ -2,11 +2,11 @@
 
     python demos/interpolate.py
 
-Two held-out digits are diffused to x_t and x'_t, mixed there, and the mixture is taken t steps back to 0 (Ho §4.4).  Both get the
-same ε: then (1 − λ)·x_t + λ·x'_t is exactly the straight mixture of their pixels, diffused, with the variance that the denoiser
-expects at every λ (two different ε would leave half of it at λ = ½).  The way back draws the same noise for every λ, so what changes
-along a row is λ alone.  The larger t, the less is left of the two digits, and the freer is the chain to make a third one of them.
-Writes interpolate.png and report.json.
+Two held-out digits are diffused to x_t and x'_t, mixed there, and the mixture is taken t steps back (Ho §4.4).  Both get
+the same ε: then (1 − λ)·x_t + λ·x'_t is exactly the straight mixture of their pixels, diffused, with the variance that the
+denoiser expects at every λ (two independent ε would leave half of it at λ = ½).  The way back draws the same noise for
+every λ, so what changes along a row is λ alone.  The larger t, the less is left of the two digits, and the freer is the
+chain to make a third one of them.  Writes interpolate.png and report.json.
 """
 # %%
 import numpy as np
@@ -17,7 +17,7 @@ from tinyddpm.schedule import respace
 
 
 def between(run, first, second, share, t, rng, noises, steps):
-    """Out of (1 − λ)·x_t + λ·x'_t back to x_0.  first, second: (B, 28, 28); share: λ, (B,); noises: B of its own each, or 1 for all."""
+    """Out of (1 − λ)·x_t + λ·x'_t back to x_0.  first, second: (B, 28, 28); share: λ, (B,); noises: B, or 1 for all."""
     def eps():
         return np.broadcast_to(rng.standard_normal((noises, 28, 28), np.float32), first.shape)
 
@@ -56,7 +56,8 @@ def main(out, seed, quick, run, pair=(11, 5), pairs=20, steps=50):
 
     # %%
     chosen = list(moments)[2]
-    answer = (f"Half-way between two digits, the mean of pixels is a double exposure: {100 * greys['pixels']:.0f} % of its ink is grey.\n"
+    answer = (f"Half-way between two digits, the mean of pixels is a double exposure: "
+              f"{100 * greys['pixels']:.0f} % of its ink is grey.\n"
               f"Mixed at {chosen} and decoded, {100 * greys[chosen]:.0f} % is; of real digits, {100 * greys['digits']:.0f} %")
     figure, (ax,) = plot.new_figure(1, 8, 4.75)
     plot.draw_table(ax, np.stack(list(rows.values())), ["λ = 0", "", "¼", "", "½", "", "¾", "", "λ = 1"], list(rows))
