@@ -56,9 +56,9 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
 
     right = float((taken_for(finished, 28) == np.repeat(labels, draws)).mean())
     truth, true_labels = run.encode(digits.held_out), digits.held_out_labels
-    upper, whole = (float((taken_for(truth, height) == true_labels).mean()) for height in (14, 28))
+    upper, entire = (float((taken_for(truth, height) == true_labels).mean()) for height in (14, 28))
     answer = (f"{100 * right:.0f} % of the finished digits are taken for the digit that was written\n"
-              f"(of held-out digits {100 * whole:.0f} % when seen whole, {100 * upper:.0f} % when only their upper half is)")
+              f"(of held-out digits {100 * entire:.0f} % when seen whole, {100 * upper:.0f} % when only their upper half is)")
 
     # %%
     hidden = np.where(known, run.decode(x_0), 110).astype(np.uint8)
@@ -69,7 +69,7 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
     out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "inpaint.png", figure)
     finish(out, f"{answer}.".replace("\n", " "), seed, rounds=rounds, draws=draws, taken_for_the_written=right,
-           held_out_seen_whole=whole, upper_half_only=upper)
+           held_out_seen_whole=entire, upper_half_only=upper)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 
 trains the convolutional denoiser and writes to --out: samples.npy ((N, 28, 28) uint8) and samples.png; reverse.gif and
 reverse.html (noise turning into digits; the page plays from disk); progressive.png (the chain x_t, and below it the guess
-x̂_0(x_t) that leads it: first the mean of all digits, then a blurred one, at last a sharp one); ledger.png; and report.json with
-the ELBO of held-out digits in bits per dimension.  The run folder beside them serves `python -m tinyddpm sample` and `elbo`.
-A second call goes on with the run that is there, until it has had its minutes.
+x̂_0(x_t) that leads it: first the mean of all digits, then a blurred one, at last a sharp one); ledger.png; and report.json
+with the ELBO of held-out digits in bits per dimension.  The run folder beside them serves `python -m tinyddpm sample` and
+`elbo`.  A second call goes on with the run that is there, until it has had its minutes.
 """
 # %%
 import numpy as np
@@ -49,7 +49,8 @@ def main(out, seed, quick, minutes, n, held_out=100):
     error = np.array([((guess - x[:36]) ** 2).mean() for _, guess in seen.values()])
     half, tenth = (int(times[np.argmax(error <= share * error[0])]) for share in (0.5, 0.1))
     decided = f"Half of a digit is decided by t = {half} of {T}, nine tenths by t = {tenth} (squared distance of the guess x̂₀)"
-    columns = [times[np.abs(times - moment * T).argmin()] for moment in (1, 0.92, 0.87, 0.82, 0.77, 0.72, 0.67, 0.6, 0.5, 0)]
+    moments = (1, 0.92, 0.87, 0.82, 0.77, 0.72, 0.67, 0.6, 0.5, 0)
+    columns = [times[np.abs(times - moment * T).argmin()] for moment in moments]
     figure, axes = plot.new_figure(1, 8.2, 1.78, rows=min(n, 3))
     for i, ax in enumerate(axes.flat):
         rows = [[run.decode(seen[t][view][i]) for t in columns] for view in (0, 1)]
