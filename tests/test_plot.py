@@ -28,6 +28,21 @@ def test_a_canvas_holds_every_image():
     assert canvas.shape == (2 * 5 - 2, 3 * 6 - 2, 3) and canvas[0, 0, 0] == 0 and canvas[5, 6, 0] == 4 and canvas[5, 12, 0] == 255
 
 
+def test_a_table_s_words_stand_beside_the_middles_of_its_images():
+    figure, (ax,) = plot.new_figure()
+    plot.draw_table(ax, np.zeros((2, 3, 28, 28), np.uint8), ["a", "b", "c"], ["first", "second"])
+    assert ax.get_xticks() == pytest.approx([13.5, 43.5, 73.5]) and ax.get_yticks() == pytest.approx([13.5, 43.5])
+
+
+def test_a_film_of_images_has_four_of_its_pixels_to_one_of_theirs(tmp_path):
+    path = RNG.integers(0, 256, (3, 4, 8, 8), np.uint8)
+    plot.save_animation(plot.animate_images(path), tmp_path / "images.gif")
+    with Image.open(tmp_path / "images.gif") as film:
+        assert film.size == (36, 36)
+        seen = np.asarray(film.convert("L")).astype(int)
+    assert abs(seen - plot.to_canvas(path[0]).repeat(2, 0).repeat(2, 1)[..., 0]).max() <= 9  # of 16 greys
+
+
 def test_films(tmp_path):
     plot.save_animation(plot.animate_points(RNG.standard_normal((21, 30, 2)), frames=4), tmp_path / "points.gif")
     plot.save_animation(plot.animate_images(RNG.integers(0, 256, (9, 4, 8, 8), np.uint8), frames=4), tmp_path / "images.html")

@@ -7,6 +7,7 @@ import numpy as np
 
 DATA, MODEL, EXACT, FAINT = "#2a6fbb", "#e07b39", "#222222", "#b8b8b8"
 OTHERS = ("#7b5aa6", "#3a9e8f", "#c2436b")  # for models beside the model
+FILM_DPI = 80
 
 
 def new_figure(columns=1, width=4.2, height=4.2, rows=1, **options):
@@ -85,6 +86,16 @@ def image_grid(images, title="", columns=None):
     return figure
 
 
+def draw_table(ax, images, columns=(), rows=()):
+    """Images (R, C, H, W), uint8, on one axis as a table, with words above its columns and to the left of its rows."""
+    R, C, H, W = images.shape
+    ax.imshow(to_canvas(images.reshape(R * C, H, W), C), interpolation="nearest")
+    ax.set_xticks((W + 2) * np.arange(len(columns)) + (W - 1) / 2, columns)
+    ax.set_yticks((H + 2) * np.arange(len(rows)) + (H - 1) / 2, rows)
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.spines[:].set_visible(False)
+
+
 def schedules(named):
     """ᾱ_t and log SNR against t/T.  named: {name: Schedule}."""
     figure, (left, right) = new_figure(2, height=3.4)
@@ -144,12 +155,21 @@ def animate_clouds(paths, limit=2.6):
 
 
 def animate_images(path, frames=60, columns=None):
-    """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation."""
-    canvas = to_canvas(path[0], columns)
-    figure, (ax,) = new_figure(1, 4, 4 * canvas.shape[0] / canvas.shape[1])
-    picture = ax.imshow(canvas, interpolation="nearest")
+    """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation.
+
+    Noise does not compress: so there are 16 greys, and every pixel is exactly 2×2 of the film's.
+    """
+    from matplotlib.figure import Figure
+
+    def canvas(i):
+        return to_canvas(np.round(path[i] / 17).astype(np.uint8) * 17, columns).repeat(2, 0).repeat(2, 1)
+
+    height, width, _ = canvas(0).shape
+    figure = Figure(figsize=(width / FILM_DPI, height / FILM_DPI), dpi=FILM_DPI)
+    ax = figure.add_axes((0, 0, 1, 1))
     ax.axis("off")
-    return film(figure, lambda i: picture.set_data(to_canvas(path[i], columns)), len(path), frames)
+    picture = ax.imshow(canvas(0), interpolation="nearest")
+    return film(figure, lambda i: picture.set_data(canvas(i)), len(path), frames)
 
 
 def film(figure, show, length, frames=60):
@@ -170,7 +190,7 @@ def save_animation(animation, path):
     """Write .gif (by Pillow) or .html (matplotlib's player; opens from disk).  ValueError: another ending."""
     path = str(path)
     if path.endswith(".gif"):
-        animation.save(path, writer="pillow", dpi=80)
+        animation.save(path, writer="pillow", dpi=FILM_DPI)
     elif path.endswith(".html"):
         with open(path, "w", encoding="utf-8") as file:
             file.write(animation.to_jshtml(default_mode="loop"))

@@ -1,14 +1,15 @@
 """The reverse process p_θ: from pure noise back to data, one learned Gaussian step at a time.
 
-If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We don't, and without it the
-step back is a mixture of such posteriors, one for every x_0 there might have been.  For small β_t that is close
+If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We don't, and without x_0
+the step back is a mixture of such posteriors, one for every x_0 there might have been.  For small β_t that is close
 to one Gaussian (Ho §2); p_θ is that Gaussian, the posterior of a guessed x_0, and a network guesses.  Because
 x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε and x_t is known, guessing x_0, the noise ε, the score or v (below) are the same
 guess; DDPM's choice is ε, which is of the same size at every t.
 
 A *denoiser* is any function (x_t, t) → ε̂ of the shape of x_t: a network with its weights, an exact
-oracle, or your own.  One that learns its variance returns the pair (ε̂, v), where v says how far σ_t² lies from β̃_t towards β_t (in
-`learned_variance`; not the v that stands for a guess).  t is an int while sampling and (B,) in training.
+oracle, or your own.  One that learns its variance returns the pair (ε̂, v), where v says how far σ_t² lies from
+β̃_t towards β_t (in `learned_variance`; not the v that stands for a guess).  t is an int while sampling and (B,)
+in training.
 """
 from collections import deque
 from typing import Any, NamedTuple
