@@ -151,7 +151,7 @@ def animate_clouds(paths, limit=2.6):
     def show(i):
         for dot, path in zip(dots, paths.values()):
             dot.set_offsets(path[i])
-    return _animation(figure, show, length, length)
+    return film(figure, show, length, length)
 
 
 def animate_images(path, frames=60, columns=None):
