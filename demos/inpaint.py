@@ -75,7 +75,7 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "inpaint-out")
     add_digit_run(parser)
-    parser.add_argument("--rounds", type=whole(1), default=8, metavar="N",
+    parser.add_argument("--rounds", type=whole(1), default=16, metavar="N",
                         help="at each t; 1 is the plain replacement (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():
