@@ -13,6 +13,7 @@ Each is replaced as a whole or not at all, settings.json last when the folder is
 run, and training goes on from its checkpoint: bit for bit, unless it is the clock that ends it and leads its learning rate.
 """
 import hashlib
+import io
 import json
 import math
 import os
@@ -332,12 +333,13 @@ def save(folder, run, generator, log=()):
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
     histograms = {} if run.table is None else run.table.histograms._asdict()
+    packed = io.BytesIO()  # in memory first: where a disk is full, a ZipFile of NumPy 1 complains once more when it is forgotten
+    np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms)
     new = run.state.step == 0 or not (folder / "settings.json").exists()
     if new:
         files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     files.replace(folder / "log.csv", lambda file: file.write("\n".join(rows).encode() + b"\n"))
-    files.replace(folder / "checkpoint.npz", lambda file: np.savez(
-        file, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms))
+    files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
     if new:
         files.replace(folder / "settings.json", lambda file: file.write(json.dumps(run.settings, indent=2).encode()))
 
