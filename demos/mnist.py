@@ -55,7 +55,7 @@ def main(out, seed, quick, minutes, n, held_out=100):
     for i, ax in enumerate(axes.flat):
         rows = [[run.decode(seen[t][view][i]) for t in columns] for view in (0, 1)]
         plot.draw_table(ax, np.array(rows), [f"t = {t}" for t in columns] if i == 0 else (), ("$x_t$", r"$\hat x_0(x_t)$"))
-    figure.suptitle(decided, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(decided, x=0.01, ha="left", fontsize=10)
     write_picture(out / "progressive.png", figure)
 
     # %% The ledger of digits that were never trained on.
