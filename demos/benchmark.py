@@ -148,12 +148,13 @@ def worker(name):
     from tinyddpm import conv_denoiser, linear, mlp as our_mlp, simple_loss
     from tinyddpm import training
     from tinyddpm.network import time_embedding
-    from tinyddpm.threads import denoise_in_halves, gradient_in_halves
+    from tinyddpm.run import LEAST
+    from tinyddpm.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
     from autograd import value_and_grad
 
     schedule, theirs = linear(T), {"torch": Torch, "jax": Jax}.get(name)
     theirs = theirs and theirs()
-    prepared = {}
+    prepared, least = {}, {"mlp": LEAST["points"], "conv": LEAST["images"]}
 
     def prepare(kind, width):
         network = our_mlp(2, width, DEPTH) if kind == "mlp" else conv_denoiser(width=width)
@@ -167,9 +168,13 @@ def worker(name):
     def steps(kind, batch, width, count):
         network, weights, draw, rng, _ = prepare(kind, width)
         if not theirs:
-            halves = (lambda f: gradient_in_halves(value_and_grad(f))) if kind == "conv" else value_and_grad
-            loop = training.train(network, schedule, draw, rng, 10 ** 9, batch, simple_loss, rate=lambda *_: 1e-3, differentiate=halves)
-            return lambda: [next(loop).loss for _ in range(count)][-1]
+            loop = training.train(network, schedule, draw, rng, 10 ** 9, batch, simple_loss, rate=lambda *_: 1e-3,
+                                  differentiate=lambda f: gradient_in_halves(value_and_grad(f), least[kind]))
+
+            def our_steps():
+                with one_blas_thread():  # as in run.fit
+                    return [next(loop).loss for _ in range(count)][-1]
+            return our_steps
 
         def their_steps():
             for _ in range(count):
@@ -185,7 +190,7 @@ def worker(name):
         if theirs:
             return lambda x, t: theirs.guess(x, np.float32(time_embedding(t, 64))), draw, rng
         one = training.denoiser(schedule, network, weights)
-        return denoise_in_halves(one) if kind == "conv" else one, draw, rng
+        return denoise_in_halves(one, least[kind]), draw, rng
 
     def forward(kind, batch, width, count):
         guess, draw, rng = guesser(kind, width)

@@ -32,7 +32,7 @@ def conv_reference(x, w, b):
     return taps + autograd.numpy.reshape(b, (-1, 1, 1, w.shape[3]))
 
 
-CHUNK_BYTES = 2 ** 19  # of gathered rows at a time: with their products, about half of a core's own cache
+CHUNK_BYTES = 2 ** 20  # of gathered rows at a time: they fit a core's own cache; smaller, two threads meet at Python's lock too often
 SMALL = 10 ** 6  # multiplications: what OpenBLAS still calls a small product
 
 
