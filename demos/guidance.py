@@ -7,14 +7,13 @@ time in ten the label is withheld in training: so one network knows both guesses
 sampling may go further than the label alone says (Ho & Salimans 2022, classifier-free guidance, eq 6):
     ε̂ = ε̂_∅ + (1 + w)·(ε̂_y − ε̂_∅)
 w = −1 knows no label, w = 0 is the learned q(x_0 | y), and w > 0 exaggerates what the label changes.  The digits are means of
-2×2 pixels, 14×14, so that a minute of training is enough.  Writes guidance.png, report.json, and the weights, from which a
-second call draws without training.
+2×2 pixels, 14×14, so that a minute of training is enough.  Writes guidance.png and report.json.
 """
 # %%
 import numpy as np
 from autograd import value_and_grad
 
-from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, files, marginal, mnist, plot, train,
+from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, marginal, mnist, plot, train,
                       v_loss)
 from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
 from tinyddpm.data import from_levels, to_images
@@ -59,16 +58,11 @@ def learn(digits, rng, steps):
 
 
 def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
-    # %% Train, unless an earlier call has.
     digits, rng = mnist(), np.random.default_rng(seed)
     if quick:
         steps, draws, length = 3, 2, 3
     out.mkdir(parents=True, exist_ok=True)
-    kept = out / f"weights_{steps}.npy"
-    if not kept.exists():
-        weights = learn(digits, np.random.default_rng(seed), steps)
-        files.replace(kept, lambda file: np.save(file, weights))
-    weights = unpack(files.read_file(kept, files.read_npy, "an array"), NETWORK.init(np.random.default_rng(0)))
+    weights = unpack(learn(digits, rng, steps), NETWORK.init(rng))
 
     # %% Draw every digit with every w, in fewer steps than T (DDIM with η = 1 is Algorithm 2 on them).
     w = np.repeat(scales, 10 * draws)[:, None, None].astype(np.float32)
@@ -111,8 +105,8 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
         ax.set_ylabel(f"w = {scale}\n{share}".replace("-", "−"))
     figure.suptitle(answer, x=0.01, ha="left", fontsize=10)
     write_picture(out / "guidance.png", figure)
-    finish(out, f"{answer}.".replace("\n", " "), seed, w=scales, drawings=10 * draws, taken_for_the_label=right.tolist(), variety=variety.tolist(),
-           held_out_taken_for_the_label=real)
+    finish(out, f"{answer}.".replace("\n", " "), seed, w=scales, drawings=10 * draws, taken_for_the_label=right.tolist(),
+           variety=variety.tolist(), held_out_taken_for_the_label=real)
 
 
 if __name__ == "__main__":

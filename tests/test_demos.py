@@ -26,6 +26,18 @@ def test_demo(demo, tmp_path):
     assert list(tmp_path.glob("*.png"))
 
 
+def test_the_gallery_has_question_picture_and_answer(tmp_path):
+    run = [sys.executable, DEMOS[0].parent, "--quick", "--out", tmp_path / "out", "--into", tmp_path]
+    for name in ("posterior", "forward"):
+        subprocess.run([*run, name], check=True, capture_output=True)
+    page = (tmp_path / "README.md").read_text()
+    assert page.index("gallery/forward.png") < page.index("gallery/posterior.png")  # each beside the other, in their order
+    assert json.loads((tmp_path / "out/posterior/report.json").read_text())["answer"] in page
+    assert (tmp_path / "gallery/posterior.png").stat().st_size > 5000
+    wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "'nothing' is no demo: one of forward" in wrong.stderr
+
+
 def test_mnist_samples_are_images(tmp_path):
     subprocess.run([sys.executable, DEMOS[0].parent / "mnist.py", "--quick", "--out", tmp_path], check=True, capture_output=True)
     samples = np.load(tmp_path / "samples.npy")
