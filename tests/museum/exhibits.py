@@ -120,7 +120,7 @@ EXHIBITS = [Exhibit(*row) for row in [
     ("embedding_along_the_batch", "network/layers.py", "return numpy.concatenate([numpy.sin(angles), numpy.cos(angles)], 1)[:, :dim]",
      "return numpy.concatenate([numpy.sin(angles), numpy.cos(angles)], 0)[:, :dim]",
      "test_time_embedding", "gmongaras/Diffusion_models_from_scratch#10", "Axis 0 is the batch."),
-    ("average_kept_and_not_used", "training.py", "return decay * ema + (1 - decay) * weights", "return weights",
+    ("average_kept_and_not_used", "training.py", "return moved(ema, weights, 1 - decay)", "return weights",
      "test_ema_is_its_closed_form", "acids-ircam/diffusion_models#10", "Everything runs; the samples are those of the raw weights."),
     # What a tired programmer could write.
     ("beta_summed_for_its_logarithm", "schedule.py", "log_alpha_bar = np.cumsum(np.log1p(-beta))", "log_alpha_bar = np.cumsum(-beta)",
@@ -252,9 +252,9 @@ EXHIBITS = [Exhibit(*row) for row in [
      "test_the_exact_denoiser_scores_its_closed_form", "ours", "The best score possible is a number, and not zero."),
     ("embedding_of_sines_only", "network/layers.py", "[numpy.sin(angles), numpy.cos(angles)]", "[numpy.sin(angles), numpy.sin(angles)]",
      "test_time_embedding", "ours", "The length of e(t) then depends on t."),
-    ("embedding_of_t_over_1000", "network/layers.py", "angles = numpy.atleast_1d(t)[:, None] * frequencies", "angles = numpy.atleast_1d(t)[:, None] / 1000 * frequencies",
+    ("embedding_of_t_over_1000", "network/layers.py", "turns = numpy.atleast_1d(t)[:, None] * (", "turns = numpy.atleast_1d(t)[:, None] / 1000 * (",
      TOLD_APART, "ours", "Neighbouring times become one."),
-    ("average_the_wrong_way_round", "training.py", "return decay * ema + (1 - decay) * weights", "return (1 - decay) * ema + decay * weights",
+    ("average_the_wrong_way_round", "training.py", "return moved(ema, weights, 1 - decay)", "return moved(ema, weights, decay)",
      "test_ema_is_its_closed_form", "ours", "An average that forgets everything at once."),
 ]]
 
