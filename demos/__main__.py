@@ -1,6 +1,6 @@
 """The gallery: every demo once, with its picture and its answer.
 
-    python demos                     # all of them, half an hour on two cores: writes demos/README.md and demos/gallery
+    python demos                     # all of them, a quarter of an hour on two cores: writes demos/README.md and demos/gallery
     python demos forward posterior   # these only; the others stay as they are
 
 Each demo runs as a user would run it, in a process of its own, and leaves its files in --out/NAME.
@@ -9,7 +9,6 @@ Each demo runs as a user would run it, in a process of its own, and leaves its f
 import argparse
 import ast
 import json
-import re
 import subprocess
 import sys
 import time
@@ -24,20 +23,27 @@ HERE = Path(__file__).parent
 # In the order of the derivation; a demo of digits takes the denoiser that the first of them has trained.
 DEMOS = ("forward", "reparameterise", "posterior", "noise_or_image", "ledger", "surprises", "toys", "few_steps",
          "mnist", "denoise", "interpolate", "inpaint", "rate_distortion", "guidance")
-TOLD = {"toys": "toys.gif", "mnist": "reverse.gif"}  # where a film says more than a picture
+PICTURES = {"toys": ("toys.gif", "toys.png"), "mnist": ("reverse.gif", "progressive.png")}  # of all others NAME.png
+
+
+def pictures_of(name):
+    return PICTURES.get(name, (f"{name}.png",))
+
+
+def question(name):
+    """The first line of a demo's docstring."""
+    return ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))).splitlines()[0]
 
 
 def run(name, out, quick):
     """One demo in its default form: {question, answer, seconds}."""
-    source = (HERE / f"{name}.py").read_text(encoding="utf-8")
-    shared = ["--run", out / "digits"] if "digit_run" in source else []
+    shared = ["--run", out / "digits"] if "digit_run" in (HERE / f"{name}.py").read_text(encoding="utf-8") else []
     began = time.monotonic()
     done = subprocess.run([sys.executable, HERE / f"{name}.py", "--out", out / name, *shared, *["--quick"] * quick])
     if done.returncode:
         raise ValueError(f"demo = {name}: it ended with exit code {done.returncode}")
     answer = json.loads((out / name / "report.json").read_text(encoding="utf-8"))["answer"]
-    return {"question": ast.get_docstring(ast.parse(source)).splitlines()[0], "answer": answer,
-            "seconds": round(time.monotonic() - began)}
+    return {"question": question(name), "answer": answer, "seconds": round(time.monotonic() - began)}
 
 
 def shrink(picture, target, width=1000):
@@ -55,13 +61,11 @@ def page(told):
     """demos/README.md: question, picture, answer, command."""
     parts = ["# The gallery\n\nOne question a demo, one picture, one file that runs alone. Made by `python demos`.\n"]
     for name in [name for name in DEMOS if name in told]:
-        demo, picture = told[name], TOLD.get(name, f"{name}.png")
-        parts.append(f"## {demo['question']}\n\n![{name}](gallery/{picture})\n\n{demo['answer']}\n\n"
+        demo, pictures = told[name], "\n\n".join(f"![{name}](gallery/{picture})" for picture in pictures_of(name))
+        parts.append(f"## {demo['question']}\n\n{pictures}\n\n{demo['answer']}\n\n"
                      f"[`python demos/{name}.py`]({name}.py), {demo['seconds']} seconds.\n")
-    parts.append("## Instruments\n\n" + "\n".join(
-        f"* [`python demos/{name}.py`]({name}.py): {ast.get_docstring(ast.parse((HERE / f'{name}.py').read_text(encoding='utf-8'))).splitlines()[0]}"
-        for name in ("benchmark", "judge", "kill_matrix")) + "\n")
-    return "\n".join(parts)
+    instruments = (f"* [`python demos/{name}.py`]({name}.py): {question(name)}\n" for name in ("benchmark", "judge", "kill_matrix"))
+    return "\n".join([*parts, "## Instruments\n", "".join(instruments)])
 
 
 def main(names, out, into, quick):
@@ -72,8 +76,8 @@ def main(names, out, into, quick):
     for name in names:
         print(f"\n{name}", flush=True)
         told[name] = run(name, out, quick)
-        picture = TOLD.get(name, f"{name}.png")
-        shrink(out / name / picture, gallery / picture)
+        for picture in pictures_of(name):
+            shrink(out / name / picture, gallery / picture)
         write_json(record, told)
         files.replace(into / "README.md", lambda file: file.write(page(told).encode()))
     size = sum(path.stat().st_size for path in gallery.iterdir())
@@ -82,7 +86,7 @@ def main(names, out, into, quick):
 
 def demo(name):
     """An argparse type: a demo's name."""
-    if not re.fullmatch("|".join(DEMOS), name):
+    if name not in DEMOS:
         raise argparse.ArgumentTypeError(f"{name!r} is no demo: one of {', '.join(DEMOS)}")
     return name
 
