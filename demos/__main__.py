@@ -63,7 +63,7 @@ def page(told):
     for name in [name for name in DEMOS if name in told]:
         demo, pictures = told[name], "\n\n".join(f"![{name}](gallery/{picture})" for picture in pictures_of(name))
         parts.append(f"## {demo['question']}\n\n{pictures}\n\n{demo['answer']}\n\n"
-                     f"[`python demos/{name}.py`]({name}.py), {demo['seconds']} seconds.\n")
+                     f"[`python demos/{name}.py`]({name}.py), {demo['seconds']} s.\n")
     instruments = (f"* [`python demos/{name}.py`]({name}.py): {question(name)}\n" for name in ("benchmark", "judge", "kill_matrix"))
     return "\n".join([*parts, "## Instruments\n", "".join(instruments)])
 

@@ -85,7 +85,7 @@ def main(out, seed, quick):
     listed = ", ".join(f"{ddpm[n]:.2g} (DDPM) and {ddim[n]:.2g} (DDIM) at {n}" for n in shown)
     halved = " and ".join(f"{e[numbers[-2]] / e[most]:.2f}" for e in (ddpm, ddim))
     finish(out, f"With the exact denoiser all of the error is the sampler's and falls as 1/steps (twice as many divide it by "
-                f"{halved}): the covariance of Gaussian data is off by {listed} steps, relative", seed,
+                f"{halved}): the covariance of Gaussian data is off by {listed} steps, relative.", seed,
            relative_error_of_the_covariance=error, recursion_against_oracle=apart)
 
 

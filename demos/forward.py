@@ -104,7 +104,7 @@ def main(out, seed, quick):
             plot.save_animation(plot.film(figure, show, len(times)), out / name)
     finish(out, f"Every x_0 shrinks by √ᾱ_t and spreads to a variance of 1 − ᾱ_t: signal and noise are equally "
                 f"strong at t = {half} of {schedule.T}, and at t = T the mean KL of q(x_T | x_0) from N(0, I) "
-                f"is {left_over:.1g} nats", seed,
+                f"is {left_over:.1g} nats.", seed,
            equal_at=half, left_over_nats=left_over)
 
 

@@ -95,7 +95,7 @@ def main(out, seed, quick):
     listed = ", ".join(f"{name} {gap['L_simple', name][0]:.2f} ({gap['its own', name][0]:.2f})" for name in NAMES)
     finish(out, f"Not to an exact denoiser, whose four means agree to {apart:.0e}; to this network it does: after "
                 f"{steps} steps of L_simple (of the output's own squared error) its -ELBO is above the optimum "
-                f"by {listed} nats", seed, means_apart=apart,
+                f"by {listed} nats.", seed, means_apart=apart,
            nats_above_the_optimum={loss: {name: gap[loss, name][0] for name in NAMES} for loss in LOSSES})
 
 

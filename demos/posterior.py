@@ -71,7 +71,7 @@ def main(out, seed, quick):
     write_picture(out / "posterior.png", figure)
     finish(out, f"Where x_0 and x_t together say it was: prior times likelihood, normalised on a grid, is the closed form "
                 f"q(x_{{t-1}} | x_t, x_0) to {largest:.0e} of its peak; of its precision x_0 gives all at t = 1, "
-                f"{shares[5]:.0%} at t = 5 and {shares[10]:.1%} at t = T = 10", seed,
+                f"{shares[5]:.0%} at t = 5 and {shares[10]:.1%} at t = T = 10.", seed,
            largest_difference=largest, share_of_x_0=shares)
 
 

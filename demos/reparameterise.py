@@ -85,7 +85,7 @@ def main(out, seed, quick):
     finish(out, f"Because the gradient then passes through the draw: both estimators are unbiased (no average of {n} further "
                 f"than {furthest:.1f} standard errors from the exact gradient), but in {last} dimensions the score "
                 f"function's variance is {ratio[plain]:,.0f} times the pathwise one's (exactly {exact_ratio[plain]:,.0f}), "
-                f"and with a baseline {ratio[helped]:,.0f} times ({exact_ratio[helped]:,.0f})", seed,
+                f"and with a baseline {ratio[helped]:,.0f} times ({exact_ratio[helped]:,.0f}).", seed,
            furthest_in_standard_errors=furthest, variance_ratio=ratio, exact_variance_ratio=exact_ratio)
 
 
