@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
+
 CONTENDERS = {"tinyddpm": None, "torch": "PyTorch eager", "jax": "JAX jit"}
 WIDTH, DEPTH, T = 128, 3, 1000
 
@@ -339,7 +341,6 @@ def main(out, rounds, quick, as_json):
     say("import: " + ", ".join(f"{name} {s:.2f} s" for name, s in report["import_seconds"].items()))
 
     from tinyddpm import plot
-    from tinyddpm.console import write_json
     from matplotlib.figure import Figure
 
     out.mkdir(parents=True, exist_ok=True)
@@ -361,12 +362,13 @@ def main(out, rounds, quick, as_json):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmark-out"))
-    parser.add_argument("--rounds", type=int, default=9, help="of each job (%(default)s)")
+    parser.add_argument("--rounds", type=whole(1), default=9, help="of each job (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the report, and nothing else")
     parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         worker(arguments.worker)
-    else:
+        sys.exit()
+    with one_sentence_for_mistakes():
         main(arguments.out, 2 if arguments.quick else arguments.rounds, arguments.quick, arguments.json)

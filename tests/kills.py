@@ -42,7 +42,7 @@ def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
     """
     done = in_training = in_writing = 0
     for _ in range(kills):
-        begun = (folder / "settings.json").exists()
+        begun, left = (folder / "settings.json").exists(), set(folder.glob("*.partial"))
         process = train(*["--resume", folder] if begun else [*settings, "--out", folder], "--save-every", 1e-3)
         before = (folder / "checkpoint.npz").stat().st_mtime_ns if begun else 0
         try:
@@ -59,7 +59,7 @@ def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
         else:  # killed before there was a run
             for path in folder.glob("*"):
                 path.unlink()
-        in_writing += any(folder.glob("*.partial"))
+        in_writing += bool(set(folder.glob("*.partial")) - left)
     finish("--resume", folder) if (folder / "settings.json").exists() else finish(*settings, "--out", folder)
     return done, in_training, in_writing
 
