@@ -81,6 +81,7 @@ PROMISES = {
     "posterior": lambda c: gaussian(posterior(c.schedule, c.x, c.y, c.t)),
     **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.y, c.t)) for name in CONVERSIONS},
     "learned_variance": lambda c: like(reverse.learned_variance(c.schedule, c.x, c.t, c.y)),
+    "v_from_spread": lambda c: like(reverse.v_from_spread(c.schedule, c.x ** 2, c.t)),
     "variance_table": lambda c: table(reverse.variance_table(c.schedule, "beta_tilde")),
     **{f"as_denoiser {name}": lambda c, name=name: like(as_denoiser(c.schedule, c.denoiser, name)(c.x, c.t)) for name in reverse.TO_EPS},
     "predict": lambda c: like(*itertools.chain(predict(c.schedule, c.denoiser, c.x, c.t)[2:4], predict(c.schedule, c.denoiser, c.x, c.t, (-1, 1))[2:4])),

@@ -7,6 +7,7 @@ from autograd.test_util import check_grads
 from tinyddpm import Gaussian, Network, as_denoiser, conv_denoiser, ledger, log_snr_uniform, simple_weights, step_term
 from tinyddpm import pixels, run as runs
 from tinyddpm.network.weights import pack, unpack
+from tinyddpm.reverse import learned_variance
 from tinyddpm.schedule import grey_levels
 from tinyddpm.training import draw_times_by
 
@@ -25,10 +26,12 @@ TABLE = pixels.Table(HISTOGRAMS, GRID)
 
 
 def slow_posterior(prior, y, snr):
-    """(E[z | y], log evidence) of one pixel in the simplest way, with its largest exponent taken out."""
+    """(E[z | y], log evidence, Var(z | y)) of one pixel in the simplest way, with its largest exponent taken out."""
     exponents = [-0.5 * snr * (y - z) ** 2 for z in pixels.LEVELS]
     weights = [p * np.exp(e - max(exponents)) for p, e in zip(prior, exponents)]
-    return sum(w * z for w, z in zip(weights, pixels.LEVELS)) / sum(weights), np.log(sum(weights)) + max(exponents)
+    mean = sum(w * z for w, z in zip(weights, pixels.LEVELS)) / sum(weights)
+    variance = sum(w * (z - mean) ** 2 for w, z in zip(weights, pixels.LEVELS)) / sum(weights)
+    return mean, np.log(sum(weights)) + max(exponents), variance
 
 
 @pytest.mark.parametrize("row", [0, 20, 50, 75, -1])
@@ -42,8 +45,8 @@ def test_the_table_is_the_sum_over_levels(row):
         assert TABLE.values[:, row, column, 1] == pytest.approx(expected, rel=2e-7, abs=1e-7)
     if 0 < row < 75:
         for y in RNG.uniform(-1, 1, 20):
-            mean, evidence = TABLE(np.array([y]), np.array([log_snr + 0.03]))
-            assert (mean[0, 1], evidence[0, 1]) == pytest.approx(slow_posterior(prior, y, np.exp(log_snr + 0.03)), abs=2e-3, rel=2e-3)
+            found = [of_kinds[0, 1] for of_kinds in TABLE(np.array([y]), np.array([log_snr + 0.03]), spread=True)]
+            assert found == pytest.approx(slow_posterior(prior, y, np.exp(log_snr + 0.03)), abs=2e-3, rel=2e-3)
 
 
 def test_a_nan_stays_one_and_troubles_no_other_pixel():
@@ -53,12 +56,15 @@ def test_a_nan_stays_one_and_troubles_no_other_pixel():
 
 
 @pytest.mark.parametrize("t", [20, 40, 55])
-def test_the_guess_is_bayes_rule_over_kinds_levels_and_what_the_network_says(t):
+def test_guess_and_spread_are_bayes_rule_over_kinds_levels_and_what_the_network_says(t):
     noise = GRID.one_minus_alpha_bar[t] ** 0.5 * RNG.standard_normal((3, 4, 4))
     x = GRID.alpha_bar[t] ** 0.5 * RNG.choice(pixels.LEVELS, (3, 4, 4)) + noise
     says = RNG.standard_normal((3, 4, 4, 3))
     inner = Network(None, lambda weights, sights, t: says)
-    guess = pixels.pixel_network(GRID, TABLE, inner).apply({"first": {"w": np.zeros(1)}}, x, t)
+    weights = {"first": {"w": np.zeros(1)}}
+    guess, v = pixels.pixel_network(GRID, TABLE, inner, learned_variance=True).apply(weights, x, t)
+    assert (pixels.pixel_network(GRID, TABLE, inner).apply(weights, x, t) == guess).all()
+    spread = (learned_variance(GRID, x, t, v) - GRID.beta_tilde[t]) / GRID.weight_0[t] ** 2
     y, snr = x / GRID.alpha_bar[t] ** 0.5, GRID.snr[t]
     m, tau, c = says[..., 0], np.exp(2 * says[..., 1] - 4), 4 * says[..., 2]
     for b in range(3):
@@ -66,12 +72,14 @@ def test_the_guess_is_bayes_rule_over_kinds_levels_and_what_the_network_says(t):
         kinds = np.exp(evidence - np.max(evidence))
         kinds /= kinds.sum()
         for i, j in np.ndindex(4, 4):
-            expected = 0
+            mean, square = 0, 0
             for kind, prior in zip(kinds, HISTOGRAMS.levels):
                 tilt = np.exp(-0.5 * tau[b, i, j] * (m[b, i, j] - pixels.LEVELS) ** 2)
                 tilt[0] = np.exp(c[b, i, j])
-                expected += kind * slow_posterior(prior * tilt, y[b, i, j], snr)[0]
-            assert guess[b, i, j] == pytest.approx(expected, abs=3e-3)
+                of_kind, _, variance = slow_posterior(prior * tilt, y[b, i, j], snr)
+                mean, square = mean + kind * of_kind, square + kind * (variance + of_kind ** 2)
+            assert guess[b, i, j] == pytest.approx(mean, abs=3e-3)
+            assert spread[b, i, j] == pytest.approx(square - mean ** 2, abs=3e-3)
 
 
 def test_the_bits_of_the_pixel_alone_are_the_entropy_of_its_histogram():
@@ -177,7 +185,7 @@ def test_the_histograms_travel_with_the_run(tmp_path):
     run = runs.fit(run, dataset, rng, tmp_path / "run")
     back, _ = runs.load(tmp_path / "run")
     x = RNG.standard_normal((2, 12, 12))
-    assert (back.denoiser(x, 3) == run.denoiser(x, 3)).all() and back.settings["predicts"] == "prior"
+    assert np.array_equal(back.denoiser(x, 3), run.denoiser(x, 3)) and back.settings["predicts"] == "prior"
     with np.load(tmp_path / "run" / "checkpoint.npz") as file:
         arrays = dict(file)
     for damage in ({"levels": arrays["levels"][:, :9]}, {"levels": -arrays["levels"]}, {"share": arrays["share"] * np.nan}):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tinyddpm import (Mixture, Schedule, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear,
                       log_snr_uniform, predict, reverse)
 from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, learned_variance, mean_from_eps, mean_from_x_0,
-                              sampling_times, score_from_eps, v_from_eps, variance_table, x_0_from_eps)
+                              sampling_times, score_from_eps, v_from_eps, v_from_spread, variance_table, x_0_from_eps)
+from tinyddpm.schedule import grey_levels
 
 SCHEDULE = linear(50)
 DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])
@@ -62,6 +63,22 @@ def test_variances():
         var(7, "learned", np.ones(2))
 
 
+@pytest.mark.parametrize("schedule", [SCHEDULE, linear(1000), cosine(1000), grey_levels(1000)])
+def test_a_spread_gives_the_variance_of_the_exact_step_back(schedule):
+    """β̃_t + w_0²·spread for any spread; that is β̃_t for a point, and β_t for x_0 ~ N(0, I), whose spread is 1 − ᾱ_t."""
+    t = np.arange(2, schedule.T + 1)
+    spread = np.random.default_rng(0).uniform(0, 3, (len(t), 4)) * schedule.one_minus_alpha_bar[t, None]
+    spread[:, 0], spread[:, 1] = 0, schedule.one_minus_alpha_bar[t]
+    v = v_from_spread(schedule, spread, t)
+    expected = schedule.beta_tilde[t, None] + schedule.weight_0[t, None] ** 2 * spread
+    assert learned_variance(schedule, spread, t, v) == pytest.approx(expected, rel=1e-12)
+    assert (v[:, 0] == 0).all() and v[:, 1] == pytest.approx(1, rel=1e-9)
+    assert v_from_spread(schedule, spread[:3], np.array([1, 2, 1]))[[0, 2]] == pytest.approx(1)
+    assert v_from_spread(schedule, spread[:3].astype(np.float32), 2) == pytest.approx(v_from_spread(schedule, spread[:3], 2), rel=1e-6)
+    with pytest.raises(ValueError, match="spread = -1"):
+        v_from_spread(schedule, spread - 1, t)
+
+
 def test_variances_at_their_ends():
     """v = 1 is β_t, v = 0 is β̃_t; at t = 1, where β̃ is zero, β̃_2 stands in for it, and β_1 for that where T = 1."""
     x, one = np.zeros((2, 3)), Schedule([0.3])
@@ -70,6 +87,7 @@ def test_variances_at_their_ends():
                                      (one, 1, 0, 0.3), (one, 1, 1, 0.3)]:
         assert learned_variance(schedule, x, t, x + v) == pytest.approx(expected, rel=1e-12)
     assert learned_variance(SCHEDULE, x, np.array([1, 7]), x)[:, 0] == pytest.approx(SCHEDULE.beta_tilde[[2, 7]], rel=1e-12)
+    assert learned_variance(one, x, 1, v_from_spread(one, x, 1)) == pytest.approx(0.3)
     assert (variance_table(SCHEDULE, "beta_tilde")[2:] == SCHEDULE.beta_tilde[2:]).all()
     assert variance_table(SCHEDULE, "beta_tilde")[1] == SCHEDULE.beta[1] and variance_table(one, "beta_tilde")[1] == 0.3
 

@@ -61,11 +61,9 @@ def train(arguments):
     sizes = {name: value for name, value in (("width", arguments.width), ("depth", arguments.depth)) if value is not None}
     if "depth" in sizes and dataset.kind == "images":
         sizes["inner_blocks"] = sizes.pop("depth")
-    variance = arguments.variance or ("learned" if arguments.loss == "hybrid" else None)
-    loss = arguments.loss or ("hybrid" if arguments.variance == "learned" else None)
     run, rng = runs.start(
         dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch,
-        rate=arguments.rate, T=arguments.T, schedule=arguments.schedule, predicts=arguments.predicts, variance=variance, loss=loss,
+        rate=arguments.rate, T=arguments.T, schedule=arguments.schedule, predicts=arguments.predicts, variance=arguments.variance, loss=arguments.loss,
         network={**runs.DEFAULTS[dataset.kind]["network"], **sizes})
     with runs.locked(folder, new=True):
         run = train_with_bar(run, dataset, rng, folder, arguments.save_every)

@@ -10,8 +10,9 @@ The network is asked for the rest: for the pixel's prior as its neighbours know 
 a precision τ, as if the neighbours were one more noisy sight of the pixel; and c for the level that is by far the most
 frequent (the black around a digit), which no Gaussian can single out:
     p(z_k | all) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·(e^c if z_k is that level, otherwise exp(−½·τ·(m − z_k)²)).
-Its mean is x̂_0.  Two Gaussians multiply to one of precision SNR + τ about the weighted mean, so one table over y
-and log SNR, made once, answers for whatever the network says; and it need not learn to copy what x_t shows.
+Its mean is x̂_0, and its variance says how sure that is (reverse.v_from_spread).  Two Gaussians multiply to one of
+precision SNR + τ about the weighted mean, so one table over y and log SNR, made once, answers for whatever the
+network says; and it need not learn to copy what x_t shows.
 
 Images differ in their histograms: one scan is white at 252, the next at 254.  So there are a few kinds, found by EM,
 and Bayes' rule over all pixels says which an image is likely to be.
@@ -26,6 +27,7 @@ from .elbo import simple_weights
 from .forward import diffuse
 from .network.layers import Network, in_dtype_of
 from .network.primitives import sigmoid
+from .reverse import v_from_spread
 from .schedule import like
 from .threads import one_blas_thread
 
@@ -65,7 +67,8 @@ def _softmax(logits):
 class Table:
     """Sums over the levels, tabled on a grid of log SNR (rows) and y (columns), for every kind of image.
 
-    values      two, (R, C, K): D and log Σ_k π_k·exp(−½·SNR·(y − z_k)²), both without the most frequent level
+    values      three, (R, C, K): D, log Σ_k π_k·exp(−½·SNR·(y − z_k)²) and the variance about D, all without the
+                most frequent level
     log_snr     (R,); error (R,): E(z − D)² with that level and the kind known, by the trapezoid rule over y
     top         the most frequent level; log_top (K,): the logarithm of its π
 
@@ -85,7 +88,7 @@ class Table:
         self.log_share, self.log_top = numpy.log(share), numpy.log(levels[:, top])
         others = numpy.where(numpy.arange(256) == top, 0, levels)
         self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 4 * self.step, self.step)
-        self.values = numpy.empty((2, len(self.log_snr), self.columns, self.kinds), numpy.float32)
+        self.values = numpy.empty((3, len(self.log_snr), self.columns, self.kinds), numpy.float32)
         self.error = numpy.empty(len(self.log_snr))
         with one_blas_thread():  # its products are small
             self._fill(share, levels, others)
@@ -95,16 +98,20 @@ class Table:
             y, snr = numpy.linspace(-1, 1, self.columns) * _reach(log_snr), numpy.exp(log_snr)
             near = numpy.exp(-0.5 * snr * (y[:, None] - LEVELS) ** 2)  # some level is near: no column underflows
             total = near @ others.T
-            self.values[:, row] = near @ (LEVELS * others).T / total, numpy.log(total)
+            mean, square = (near @ (LEVELS ** power * others).T / total for power in (1, 2))
+            self.values[:, row] = mean, numpy.log(total), numpy.maximum(square - mean ** 2, 0)
             total, mean, square = (near @ (LEVELS ** power * levels).T for power in (0, 1, 2))
             density = numpy.sqrt(snr / (2 * numpy.pi)) * (y[1] - y[0])
             self.error[row] = density * (share * (square - mean ** 2 / total)).sum()
 
-    def __call__(self, y, log_snr):
-        """(D, log Σ), (…, K) each, between the entries; beyond the table as at its edge.  y, log_snr: (…)."""
+    def __call__(self, y, log_snr, spread=False):
+        """(D, log Σ), and the variance where a spread is wanted, (…, K) each, between the entries; beyond the table as at its edge.
+
+        y, log_snr: (…).
+        """
         row = np.clip((log_snr - float(self.log_snr[0])) / self.step, 0, len(self.log_snr) - 1.001)
         column = np.clip((y / _reach(log_snr) + 1) * (0.5 * (self.columns - 1)), 0, self.columns - 1.001)
-        return _interpolate(self.values, row, column)
+        return _interpolate(self.values[:3 if spread else 2], row, column)
 
 
 def _reach(log_snr):
@@ -140,11 +147,13 @@ def _beside(kinds, y):
     return kinds.reshape(len(kinds), *[1] * (y.ndim - 1), -1)
 
 
-def pixel_network(schedule, table, inner):
+def pixel_network(schedule, table, inner, learned_variance=False):
     """A `Network` that guesses x_0 of 256-level images, (B, H, W) or (B, H, W, C), by way of each pixel's prior.
 
     inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
     pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
+    learned_variance: the output is the pair (x̂_0, v), v by `v_from_spread` from the variance of the same posterior.  Nothing
+    more is learned for it.
     """
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
@@ -158,11 +167,17 @@ def pixel_network(schedule, table, inner):
         m, log_tau, c = (np.reshape(part, x.shape) for part in np.split(says, 3, -1))
         snr, tau = numpy.exp(log_snr), np.exp(2 * log_tau - 4)
         both = snr + tau
-        others, evidence = table((snr * y + tau * m) / both, np.log(both))
+        others, evidence, *spread = table((snr * y + tau * m) / both, np.log(both), learned_variance)
         # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
         apart = 0.5 * snr * tau / both * (y - m) ** 2
         log_odds = np.expand_dims(4 * c - 0.5 * snr * (y - top) ** 2 + apart, -1) + log_top - evidence
-        return back(np.sum(_beside(kinds, y) * (others + sigmoid(log_odds) * (top - others)), -1))
+        kinds, is_top = _beside(kinds, y), sigmoid(log_odds)
+        x_0 = np.sum(kinds * (others + is_top * (top - others)), -1)
+        if not learned_variance:
+            return back(x_0)
+        beside = np.expand_dims(x_0, -1)
+        spread = np.sum(kinds * ((1 - is_top) * (spread[0] + (others - beside) ** 2) + is_top * (top - beside) ** 2), -1)
+        return back(x_0), back(v_from_spread(schedule, spread, t))
 
     return Network(inner.init, apply)
 

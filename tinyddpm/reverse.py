@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import autograd.numpy as np
 import numpy
+from autograd.tracer import getval
 
 from .forward import posterior
 from .gaussian import Gaussian, check, check_finite, check_same_shape, standard_normal
@@ -138,11 +139,32 @@ def learned_variance(schedule, x_t, t, v):
     v: the shape of x_t, from the network.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 stands in.
     """
     check_same_shape(x_t=x_t, v=v)
+    log_beta, log_smallest = like(x_t, *_log_extremes(schedule, x_t, t))
+    return np.exp(v * log_beta + (1 - v) * log_smallest)
+
+
+def _log_extremes(schedule, x, t):
+    """log β_t and log β̃_t, to broadcast against x; for t = 1 log β̃_2."""
+    beta = schedule.at(t, x).beta
     smallest = schedule.beta_tilde.copy()
     smallest[1] = schedule.beta_tilde[2] if schedule.T > 1 else schedule.beta[1]
-    beta = schedule.at(t, x_t).beta
-    log_beta, log_smallest = like(x_t, np.log(beta), np.log(smallest[t]).reshape(np.shape(beta)))
-    return np.exp(v * log_beta + (1 - v) * log_smallest)
+    return np.log(beta), np.log(smallest[t]).reshape(np.shape(beta))
+
+
+def v_from_spread(schedule, spread, t):
+    """The v of the exact step back, for a denoiser that knows how sure its guess is.
+
+    x_{t−1} is drawn about a mean that is affine in x_0, and x_0 is spread itself: by the law of total variance
+    Var(x_{t−1} | x_t) = β̃_t + w_0²·Var(x_0 | x_t), w_0 being the posterior's weight of x_0 (Bao et al. 2022, theorem 1,
+    here for each coordinate).  No spread, as for a single point, gives β̃_t and v = 0; 1 − ᾱ_t, as for
+    x_0 ~ N(0, I), gives β_t and v = 1.  At t = 1, where σ_1² is the decoder's, v = 1.
+    spread: Var(x_0 | x_t) ≥ 0, (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T, a spread below 0.
+    """
+    check(not (getval(spread) < 0).any(), "spread", numpy.min(getval(spread)), "a variance of x_0 is 0 or more")
+    log_beta, log_smallest = _log_extremes(schedule, spread, t)
+    first = numpy.reshape(numpy.equal(t, 1), numpy.shape(log_beta))
+    share, whole = like(spread, schedule.at(t, spread).weight_0 ** 2 / np.exp(log_smallest), np.where(first, 1, log_beta - log_smallest))
+    return np.where(first, 1, np.log1p(share * spread) / whole)
 
 
 class Prediction(NamedTuple):

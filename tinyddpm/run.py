@@ -40,7 +40,7 @@ VARIANCES = ("beta", "beta_tilde", "learned")
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
                    batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
-    "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="beta_tilde", loss="bits", steps=2000,
+    "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="learned", loss="bits", steps=2000,
                    batch=64, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 LEAST = {"points": 800, "images": 2}  # items that two threads share: with fewer they cost more than they save
@@ -49,7 +49,7 @@ LEAST = {"points": 800, "images": 2}  # items that two threads share: with fewer
 MOST_NUMBERS = 2 ** 26  # in a batch, or in the samples drawn at once
 MOST = {"T": 10 ** 5, "steps": 10 ** 9, "batch": 10 ** 5, "depth": 1000, "shape": MOST_NUMBERS}  # and 4096 for all others
 MOST_WEIGHTS = 2 ** 24
-MOST_ROWS = 2 ** 13  # of 16 kB each, in the table of pixels: 1024 noise levels, or fewer with more than 8 kinds of images
+MOST_ROWS = 2 ** 13  # of 24 kB each, in the table of pixels: 1024 noise levels, or fewer with more than 8 kinds of images
 
 
 FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # of a run folder, in the order of their first writing
@@ -120,11 +120,8 @@ class Run(NamedTuple):
 
     @property
     def denoiser(self):
-        """(x_t, t) → ε̂ with the averaged weights."""
-        one = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
-        if self.settings["variance"] == "learned":  # it answers with a pair
-            return one
-        return denoise_in_halves(one, LEAST[self.settings["kind"]])
+        """(x_t, t) → ε̂, or (ε̂, v) where the variance is learned, with the averaged weights."""
+        return denoise_in_halves(training.denoiser(self.schedule, self.network, self.state.ema, self.predicts), LEAST[self.settings["kind"]])
 
     @property
     def decoder(self):
@@ -166,10 +163,11 @@ def start(dataset, seed=0, **choices):
     `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
-    if "loss" not in chosen and "predicts" in chosen:  # two losses fit one kind of network, and no other
-        chosen["loss"] = {"v": "v", "prior": "bits"}.get(chosen["predicts"], "simple")
-    if "predicts" not in chosen and chosen.get("loss", "bits") != "bits":
-        chosen["predicts"] = "v" if (dataset.kind, chosen["loss"]) == ("images", "v") else "eps"
+    by_pixel = dataset.kind == "images" and chosen.get("predicts", "prior") == "prior" and chosen.get("loss", "bits") == "bits"
+    if not by_pixel:  # a choice, and what goes with it
+        chosen.setdefault("loss", "hybrid" if chosen.get("variance") == "learned" else "v" if chosen.get("predicts") == "v" else "simple")
+        chosen.setdefault("predicts", "v" if (dataset.kind, chosen["loss"]) == ("images", "v") else "eps")
+        chosen.setdefault("variance", "learned" if chosen["loss"] == "hybrid" else "beta" if dataset.kind == "points" else "beta_tilde")
     settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
                 "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "sha256": dataset.sha256,
                 "seed": seed, "minutes": None, **DEFAULTS[dataset.kind], **chosen}
@@ -210,16 +208,16 @@ def check_settings(settings):
         raise ValueError("shift and scale have one number for each coordinate of a point, and one for images")
     if not (np.max(np.abs(settings["shift"])) < 1e200 and 1e-200 < np.min(settings["scale"]) <= np.max(settings["scale"]) < 1e200):
         raise ValueError("shift and scale are lists of numbers below 1e200, and the scale is positive, above 1e-200")
-    if (settings["variance"] == "learned") != (settings["loss"] == "hybrid"):
-        raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: "
-                         f"the hybrid loss is there to learn the variance, and the variance is learned by it alone")
+    learned = settings["variance"] == "learned"
+    if learned and settings["loss"] not in ("hybrid", "bits") or settings["loss"] == "hybrid" and not learned:
+        raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: the hybrid loss is there to "
+                         f"learn the variance, and the variance is learned by it alone, or by the bits loss with the mean")
     if settings["loss"] == "v" and settings["predicts"] != "v":
         raise ValueError(f"loss = 'v' with predicts = {settings['predicts']!r}: the v-loss is for a network that predicts v")
     prior = settings["predicts"] == "prior"
-    if prior and settings["kind"] != "images" or settings["loss"] == "bits" and not prior or prior and settings["variance"] == "learned":
-        raise ValueError(f"predicts = {settings['predicts']!r} with loss = {settings['loss']!r} and variance = "
-                         f"{settings['variance']!r}: the prior is that of an image's pixels, the bits loss is for it alone, "
-                         f"and it learns no variance")
+    if prior and settings["kind"] != "images" or prior != (settings["loss"] == "bits"):
+        raise ValueError(f"predicts = {settings['predicts']!r} with loss = {settings['loss']!r}: the prior is that of an image's "
+                         f"pixels, and goes with the bits loss alone, as that with it")
 
 
 def check_size(name, count, shape):
@@ -233,15 +231,15 @@ def make_network(settings, noise, table=None):
 
     ValueError: it would have too many weights.
     """
-    shape, options = settings["shape"], {**settings["network"], "learned_variance": settings["variance"] == "learned"}
+    shape, options, learned = settings["shape"], settings["network"], settings["variance"] == "learned"
     channels = shape[2] if len(shape) == 3 else 1
     if settings["kind"] == "points":
-        network = mlp(shape[0], **options)
+        network = mlp(shape[0], learned_variance=learned, **options)
     elif settings["predicts"] == "prior":
-        network = pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options))
+        network = pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options), learned)
     else:
-        network = conv_denoiser(channels, **options)
-    network.init(_Frugal(settings["network"]))
+        network = conv_denoiser(channels, learned_variance=learned, **options)
+    network.init(_Frugal(options))
     return network
 
 
@@ -271,8 +269,9 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
     losses = {"simple": elbo.simple_loss, "v": elbo.v_loss,
               "vlb": lambda *args: elbo.vlb_loss(*args, settings["variance"], run.decoder),
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
-    times = training.draw_times
+    times, network = training.draw_times, run.network
     if settings["loss"] == "bits":
+        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)  # the loss takes the mean alone
         left = pixels.unexplained(run.schedule, run.table)
         losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
@@ -284,7 +283,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
 
     by_clock = 0 if minutes is None or elapsed() >= 60 * minutes else np.inf
     steps = training.train(
-        run.network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
+        network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
         differentiate=lambda f: gradient_in_halves(value_and_grad(f), LEAST[settings["kind"]]),

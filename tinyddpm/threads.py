@@ -54,5 +54,8 @@ def gradient_in_halves(value_and_gradient, least=2):
 
 
 def denoise_in_halves(denoiser, least=2):
-    """The same denoiser, (x_t, t) → ε̂.  least: as in `in_halves`."""
-    return lambda x_t, t: np.concatenate([eps for _, eps in in_halves(denoiser, x_t, t, least=least)])
+    """The same denoiser, (x_t, t) → ε̂ or (ε̂, v).  least: as in `in_halves`."""
+    def both(x_t, t):
+        answers = [answer for _, answer in in_halves(denoiser, x_t, t, least=least)]
+        return tuple(map(np.concatenate, zip(*answers))) if isinstance(answers[0], tuple) else np.concatenate(answers)
+    return both
