@@ -151,7 +151,7 @@ def worker(name):
     from tinyddpm import training
     from tinyddpm.network import time_embedding
     from tinyddpm.run import LEAST
-    from tinyddpm.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+    from tinyddpm.threads import denoise_in_halves, gradient_in_halves, last_in_halves, one_blas_thread
     from autograd import value_and_grad
 
     schedule, theirs = linear(T), {"torch": Torch, "jax": Jax}.get(name)
@@ -200,11 +200,12 @@ def worker(name):
         return lambda: [guess(x, 7).sum() for _ in range(count)][-1]
 
     def sampling(kind, batch, width, count):
-        from tinyddpm import ancestral_sampling, last
+        from tinyddpm import ancestral_sampling
 
         guess, draw, rng = guesser(kind, width)
         if not theirs:
-            return lambda: last(ancestral_sampling(schedule, guess, draw(rng, batch), rng, start=count)).sum()
+            sampler = lambda x, rng: ancestral_sampling(schedule, guess, x, rng, start=count)
+            return lambda: last_in_halves(sampler, draw(rng, batch), rng, least[kind]).sum()
 
         def loop():  # Algorithm 2 in its plainest form
             x = draw(rng, batch)

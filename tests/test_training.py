@@ -1,13 +1,16 @@
 """Algorithm 1 and its housekeeping against closed forms; a short training that must learn."""
 import itertools
+import threading
 
 import numpy as np
 import pytest
 
 from autograd import value_and_grad
 
-from tinyddpm import State, as_denoiser, cosine, log_snr_uniform, mlp, oracle, simple_loss, threads, toy, train
+from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, last, log_snr_uniform, mlp, muon, oracle, simple_loss,
+                      threads, toy, train)
 from tinyddpm.network.weights import pack, unpack
+from tinyddpm.reverse import Step
 from tinyddpm.threads import denoise_in_halves, gradient_in_halves
 from tinyddpm.training import adam, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
 
@@ -29,6 +32,41 @@ def test_adam_follows_the_paper():
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g ** 2
         theta = theta - 0.01 * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.999 ** step)) + 1e-8)
         assert state.step == step and state.weights == pytest.approx(theta, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (1, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_orthogonalised_matrix_has_the_same_directions_and_one_length(shape, dtype):
+    matrix = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    U, _, Vt = np.linalg.svd(matrix, full_matrices=False)
+    found = muon.orthogonalised(matrix)
+    assert found.dtype == dtype and found == pytest.approx(U @ Vt, abs=1e-4 if dtype == np.float32 else 1e-10)
+    assert not muon.orthogonalised(0 * matrix).any()  # a layer behind one that starts silent
+
+
+def test_muon_is_adam_but_for_the_hidden_matrices():
+    """These go along the orthogonalised average of their gradients, as the recursion written out does."""
+    network = conv_denoiser(width=4, inner_blocks=1)
+    template = network.init(np.random.default_rng(0))
+    state, rng = initial_state(network, np.random.default_rng(0)), np.random.default_rng(1)
+    step, other, m = muon.muon(template), state, 0
+    gradients = [rng.standard_normal(state.weights.shape).astype(np.float32) for _ in range(3)]
+    for g in gradients:
+        before = state.weights.copy()
+        previous, state, other = state, step(state, g, 0.01), adam(other, g, 0.01)
+        assert (previous.weights == before).all()  # a State that was handed over never changes
+    ours, adams = (unpack(s.weights, template) for s in (state, other))
+    for name in ("first", "last"):
+        assert (ours[name]["w"] == adams[name]["w"]).all()
+    block, start = ours["middle"][0]["in"], template["middle"][0]["in"]
+    assert (block["b"] == adams["middle"][0]["in"]["b"]).all() and block["w"].shape == (3, 3, 8, 8)
+    w = start["w"].astype(float).reshape(72, 8)
+    for g in gradients:
+        g = unpack(g, template)["middle"][0]["in"]["w"].reshape(72, 8).astype(float)
+        m = 0.95 * m + 0.05 * g
+        U, _, Vt = np.linalg.svd(0.95 * m + 0.05 * g, full_matrices=False)
+        w = w - 0.01 * 0.2 * np.sqrt(72) * U @ Vt
+    assert block["w"].reshape(72, 8) == pytest.approx(w, abs=1e-5) and state.weights.dtype == np.float32
 
 
 def test_ema_is_its_closed_form():
@@ -159,6 +197,40 @@ def test_a_batch_of_fewer_items_than_least_stays_whole():
         assert [len(part) for _, part in threads.in_halves(lambda x: x, np.arange(n), least=6)] == [n // parts] * parts
 
 
-def test_without_threadpoolctl_all_stays_in_one_thread(monkeypatch):
+def test_without_threadpoolctl_the_halves_come_one_after_the_other(monkeypatch):
+    """And so give the same numbers; in a half, a batch stays whole."""
+    where = lambda x: (x.tolist(), threading.current_thread() is threading.main_thread(), len(threads.in_halves(lambda y: y, x)))
+    both = [threads.in_halves(where, np.arange(4))]
     monkeypatch.setattr(threads, "_blas", lambda: None)
-    assert threads.in_halves(lambda x: x, np.arange(4))[0][1].tolist() == [0, 1, 2, 3]
+    both.append(threads.in_halves(where, np.arange(4)))
+    assert [[half for _, half in halves] for halves in both] == [[([0, 1], here, 1), ([2, 3], True, 1)] for here in (False, True)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_chain_in_halves_is_two_chains(n):
+    """Each with its own generator, whose seeds come from the one that is given: the same again for the same seed."""
+    schedule, x = cosine(20), np.random.default_rng(3).standard_normal((n, 2))
+    one = denoiser(schedule, NETWORK, NETWORK.init(np.random.default_rng(0)))
+    sampler = lambda x, rng: ancestral_sampling(schedule, one, x, rng)
+    generators = np.random.default_rng(7).spawn(2)
+    parts = [(x[:n // 2], generators[0]), (x[n // 2:], generators[1])] if n > 1 else [(x, generators[0])]
+    for _ in range(2):
+        found = threads.last_in_halves(sampler, x, np.random.default_rng(7))
+        assert found.shape == x.shape
+    assert found == pytest.approx(np.concatenate([last(sampler(*part)) for part in parts]), rel=1e-12)
+
+
+def test_a_chain_that_is_interrupted_ends_in_both_threads():
+    """The second thread would otherwise go on, and the program could not end before it."""
+    steps = [0, 0]
+
+    def sampler(x, rng):
+        half = int(x[0])
+        for steps[half] in range(10 ** 6):
+            if half and steps[half] == 3:
+                raise KeyboardInterrupt
+            yield Step(0, x, x)
+    with pytest.raises(KeyboardInterrupt):
+        threads.last_in_halves(sampler, np.array([0.0, 1.0]), np.random.default_rng(0))
+    threads.POOL.submit(int).result()  # free again
+    assert steps[0] < 10 ** 6 - 1

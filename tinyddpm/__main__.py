@@ -13,6 +13,9 @@ from . import __version__, data, files, oracle, plot, reverse, toys
 from . import run as runs
 from .console import (counted, numbers, one_sentence_for_mistakes, positive, print_ledger, progress_bar,
                       train_with_bar, whole, write_json, write_picture)
+from .threads import last_in_halves
+
+CHOICES = ("steps", "minutes", "batch", "optimiser", "rate", "schedule", "T", "predicts", "variance", "loss")  # of train
 
 
 def main_job(arguments):
@@ -61,18 +64,15 @@ def train(arguments):
     sizes = {name: value for name, value in (("width", arguments.width), ("depth", arguments.depth)) if value is not None}
     if "depth" in sizes and dataset.kind == "images":
         sizes["inner_blocks"] = sizes.pop("depth")
-    run, rng = runs.start(
-        dataset, arguments.seed, steps=arguments.steps, minutes=arguments.minutes, batch=arguments.batch,
-        rate=arguments.rate, T=arguments.T, schedule=arguments.schedule, predicts=arguments.predicts, variance=arguments.variance, loss=arguments.loss,
-        network={**runs.DEFAULTS[dataset.kind]["network"], **sizes})
+    run, rng = runs.start(dataset, arguments.seed, network={**runs.DEFAULTS[dataset.kind]["network"], **sizes},
+                          **{name: getattr(arguments, name) for name in CHOICES})
     with runs.locked(folder, new=True):
         run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
     print_trained(folder, run)
 
 
 def resume(arguments):
-    settled = [name for name in ("out", "steps", "minutes", "batch", "rate", "schedule", "T", "predicts", "variance", "loss",
-                                 "width", "depth", "seed") if getattr(arguments, name)]
+    settled = [name for name in ("out", *CHOICES, "width", "depth", "seed") if getattr(arguments, name)]
     if settled:
         raise ValueError(f"--{settled[0]} has no place beside --resume: the run goes on as it was begun")
     folder = Path(arguments.resume)
@@ -101,18 +101,20 @@ def sample(arguments):
     x = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
     images = run.settings["kind"] == "images"
     if arguments.steps is None and arguments.eta is None:
-        chain = reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
         length = run.schedule.T
+        chain = lambda x, rng: reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
     else:
-        eta = arguments.eta or 0.0
-        length = len(reverse.sampling_times(run.schedule, arguments.steps))
-        chain = reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
+        length, eta = len(reverse.sampling_times(run.schedule, arguments.steps)), arguments.eta or 0.0
+        chain = lambda x, rng: reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
     with progress_bar(length, "sampling") as bar, np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
-        for step in chain:
-            bar.update()
-    if not np.isfinite(step.x).all():
+        def counted_chain(half, rng):
+            for step in chain(half, rng):
+                bar.update(len(half) / len(x))
+                yield step
+        x_0 = last_in_halves(counted_chain, x, rng, runs.LEAST[run.settings["kind"]])
+    if not np.isfinite(x_0).all():
         raise ValueError(f"run = {arguments.run!r} gives samples that are not finite: its training has diverged")
-    samples = run.decode(step.x)
+    samples = run.decode(x_0)
     files.replace(out, lambda file: np.save(file, samples))
     figure = plot.image_grid(samples[:100]) if images else plot.scatter({"samples": (samples, plot.MODEL)})
     write_picture(out.with_suffix(".png"), figure)
@@ -170,6 +172,7 @@ def parser():
     command.add_argument("--steps", type=whole(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")
     command.add_argument("--batch", type=whole(1), help="items a step")
+    command.add_argument("--optimiser", choices=runs.OPTIMISERS)
     command.add_argument("--rate", type=positive, help="peak learning rate")
     command.add_argument("--schedule", choices=list(runs.SCHEDULES))
     command.add_argument("--T", type=whole(1), help="diffusion steps")

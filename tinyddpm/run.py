@@ -3,7 +3,7 @@
 The folder is all that sampling and the ledger need:
 
     settings.json     what was trained, on what, how
-    checkpoint.npz    the schedule's β, the weights, their average (EMA), Adam's moments, the generator's state;
+    checkpoint.npz    the schedule's β, the weights, their average (EMA), the optimiser's moments, the generator's state;
                       for images the histograms of their grey levels
     held_out.npy      data that was never trained on, for the ledger
     log.csv           step, loss, length of the gradient, seconds
@@ -25,7 +25,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 from autograd import value_and_grad
 
-from . import data, elbo, files, pixels, schedule, toys, training
+from . import data, elbo, files, muon, pixels, schedule, toys, training
 from .gaussian import Gaussian
 from .network import Network, conv_denoiser, mlp
 from .reverse import TO_EPS
@@ -36,12 +36,13 @@ SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_unif
 PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
+OPTIMISERS = {"adam": lambda weights: training.adam, "muon": muon.muon}
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
-                   batch=256, rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
+                   batch=256, optimiser="adam", rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
     "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="learned", loss="bits", steps=2000,
-                   batch=64, rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
+                   batch=64, optimiser="muon", rate=4e-3, ema_decay=0.998, network=dict(width=32, outer_blocks=1, inner_blocks=4)),
 }
 LEAST = {"points": 800, "images": 2}  # items that two threads share: with fewer they cost more than they save
 
@@ -184,7 +185,8 @@ def start(dataset, seed=0, **choices):
 
 def check_settings(settings):
     """ValueError, naming what is wrong, unless the settings describe a run."""
-    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES, "format": (1,)}
+    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES,
+               "optimiser": OPTIMISERS, "format": (1,)}
     for name, choices in allowed.items():
         if settings[name] not in choices:
             raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(map(str, choices))}")
@@ -286,6 +288,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
         network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
+        optimiser=OPTIMISERS[settings["optimiser"]](network.init(np.random.default_rng(0))),
         differentiate=lambda f: gradient_in_halves(value_and_grad(f), LEAST[settings["kind"]]),
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     average, latest = None, (run.state, rng.bit_generator.state)
@@ -386,6 +389,7 @@ def load(folder):
     check_is_run(folder)
     try:
         settings = json.loads(files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
+        settings.setdefault("optimiser", "adam")  # a run of before there was another
         check_settings(settings)
         arrays = files.read_file(folder / "checkpoint.npz", lambda file: files.read_npz(
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")

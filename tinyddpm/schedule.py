@@ -70,9 +70,9 @@ class Schedule:
         t = np.asarray(t)
         if t.dtype.kind not in "iu":
             raise ValueError(f"t = {t} is no integer: t is a whole number from {lowest} to T = {self.T}")
-        if t.size and not (lowest <= t.min() and t.max() <= self.T):
-            wrong = t[(t < lowest) | (t > self.T)].flat[0]
-            raise ValueError(f"t = {wrong} is outside {lowest}..T = {self.T}")
+        inside = (lowest <= t) & (t <= self.T)
+        if not inside.all():
+            raise ValueError(f"t = {t[~inside].flat[0]} is outside {lowest}..T = {self.T}")
         if t.ndim > 1 or t.ndim == 1 and batch is not None and t.size != batch:
             raise ValueError(f"t has shape {t.shape}: it is one number, or one for each of the {batch} items of the batch")
         return t

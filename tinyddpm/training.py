@@ -123,7 +123,7 @@ def warm_up_and_decay(rate, warm_up=100):
 
 
 def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=1e-3,
-          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times,
+          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times, optimiser=adam,
           differentiate=value_and_grad):
     """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
 
@@ -131,6 +131,7 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
     predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
     times: (rng, T, n) → n times; Algorithm 1's by default.
+    optimiser: (state, gradient, rate) → state with new weights, moments and step count.
     differentiate: a number's function → (value, gradient in its first argument); autograd's by default.
     rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
     steps: in all, counted from the state's own; state: where to go on from.
@@ -159,11 +160,11 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
         with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
             value, gradient = objective(state.weights, x_0, t, eps)
             gradient, norm = clip_norm(gradient, largest_gradient)
-            new = adam(state, gradient, rate(state.step, done))
+            new = optimiser(state, gradient, rate(state.step, done)) if np.isfinite(norm) else state
             growth = np.linalg.norm(new.weights) / usual
         if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):  # before anybody saves such weights
             raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights have "
-                                     f"{growth:.3g} times their first size at step {new.step}: "
+                                     f"{growth:.3g} times their first size at step {state.step + 1}: "
                                      f"the training has diverged; use a smaller learning rate")
         state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)

@@ -55,6 +55,13 @@ def gathered(x, k):
         yield slice(i, i + count), rows[:count]
 
 
+def seen_by_taps(rows, H):
+    """(n, k, H·W, k·C): the rows m … m + H that the vertical tap m sees, each a view into the same memory."""
+    n, _, W, k, C = rows.shape
+    item, row, pixel, _, entry = rows.strides
+    return np.lib.stride_tricks.as_strided(rows, (n, k, H * W, k * C), (item, row, pixel, entry), writeable=False)
+
+
 def multiply(rows, taps, y):
     """Writes Σ_m (rows m … m + H of the gathered ones) @ taps[m] into y.
 
@@ -111,10 +118,8 @@ def _vjp(argnums, ans, args, kwargs):
             if 0 in argnums:
                 multiply(rows, turned, of_x[items])
             if 1 in argnums:
-                pixels = x[items].reshape(len(rows), -1, C)
-                for m in range(k):
-                    seen = rows[:, m:m + H].reshape(len(rows), H * W, -1)
-                    of_w[m] += sum_rows((seen.swapaxes(1, 2) @ pixels).reshape(len(rows), -1))
+                pixels = x[items].reshape(len(rows), 1, -1, C)
+                of_w += sum_rows((seen_by_taps(rows, H).swapaxes(2, 3) @ pixels).reshape(len(rows), -1)).reshape(of_w.shape)
         of_w = of_w.reshape(k, k, channels, C)[::-1, ::-1].swapaxes(2, 3)
         shared = b.size == channels
         of_b = sum_rows(g).reshape(b.shape) if shared else np.ones(H * W, g.dtype) @ g.reshape(len(g), H * W, channels)

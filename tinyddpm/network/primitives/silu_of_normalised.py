@@ -17,23 +17,22 @@ def silu_of_normalised_reference(x, eps=1e-5):
     return silu(normalise(x, eps))
 
 
-@primitive
 def silu_of_normalised(x, eps=1e-5):
     """Each item to mean 0 and variance 1, and the silu of that.  x: (B, H, W, C)."""
-    h, _ = _half(x, eps)
-    y = np.tanh(h)  # silu(2h) = 2h·(½ + ½·tanh(h)) = h·(1 + tanh(h))
-    y += 1
-    y *= h
-    return y.reshape(x.shape)
+    return _silu_of_normalised(x, eps, [])
 
 
-def _half(x, eps):
-    """Half of normalise(x), and half its scale: (B, H·W·C), (B, 1).  Tanh asks for the half."""
+@primitive
+def _silu_of_normalised(x, eps, kept):
+    """kept: a list, to be filled with what the gradient needs again."""
     flat = x.reshape(len(x), math.prod(x.shape[1:]))
     h = flat - _mean(flat)
-    scale = 0.5 / np.sqrt(np.einsum("bi,bi->b", h, h)[:, None] / h.shape[1] + eps)
-    h *= scale
-    return h, scale
+    half_scale = 0.5 / np.sqrt(_mean_product(h, h) + eps)
+    h *= half_scale  # half of normalise(x): tanh asks for the half
+    q = np.tanh(h)  # silu(2h) = 2h·(½ + ½·tanh(h)) = h·(1 + tanh(h))
+    q += 1
+    kept[:] = h, q, half_scale
+    return (h * q).reshape(x.shape)
 
 
 def _mean(flat):
@@ -41,26 +40,27 @@ def _mean(flat):
     return (flat @ np.full(flat.shape[1], 1 / flat.shape[1], flat.dtype))[:, None]
 
 
-def _vjp(ans, x, eps=1e-5):
+def _mean_product(a, b):
+    return np.einsum("bi,bi->b", a, b)[:, None] / a.shape[1]
+
+
+def _vjp(y, x, eps, kept):
     def vjp(g):
-        # With n = 2h the normalised x and y = silu(n): dy/dn = s·(1 + n − y), where s = ½·(1 + tanh(h)).
+        # With n = 2h the normalised x and s = ½q the sigmoid: dy/dn = s + n·s·(1 − s) = ½·q·(1 + 2h − y).
         # The gradient v of n becomes scale·(v − mean(v) − n·mean(v·n)): what would move the mean, or stretch n
         # along itself, is undone by the normalisation.  Both factors of two are kept for last: below, v is 2v.
-        h, half_scale = _half(x, eps)
+        h, q, half_scale = kept
         v = h + h
-        v -= ans.reshape(h.shape)
+        v -= y.reshape(h.shape)
         v += 1
-        s = np.tanh(h)
-        s += 1
-        v *= s
+        v *= q
         v *= g.reshape(h.shape)
-        along = 4 * np.einsum("bi,bi->b", v, h)[:, None] / h.shape[1]
+        along = 4 * _mean_product(v, h)
         v -= _mean(v)
-        h *= along
-        v -= h
+        v -= h * along
         v *= half_scale
         return v.reshape(x.shape)
     return vjp
 
 
-defvjp(silu_of_normalised, _vjp)
+defvjp(_silu_of_normalised, _vjp)
