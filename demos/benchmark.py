@@ -81,7 +81,7 @@ class Torch:
         self.dense = lambda w, x: F.linear(x, w["w"].T, w["b"])
         self.conv = lambda w, x: F.conv2d(x.permute(0, 3, 1, 2), w["w"].permute(3, 2, 0, 1), w["b"], padding=1).permute(0, 2, 3, 1)
         self.silu, self.fold, self.unfold = F.silu, fold, unfold
-        self.normalise = lambda x: F.layer_norm(x, x.shape[1:])
+        self.normalise = lambda x: F.rms_norm(x, x.shape[1:], eps=1e-5)
 
     def start(self, net, w, rate):
         torch = self.torch
@@ -117,10 +117,7 @@ class Jax:
         self.conv = lambda w, x: jax.lax.conv_general_dilated(x, w["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + w["b"]
         self.silu, self.fold, self.unfold = jax.nn.silu, fold, unfold
 
-        def normalise(x):
-            x = x - x.mean((1, 2, 3), keepdims=True)
-            return x / jnp.sqrt((x ** 2).mean((1, 2, 3), keepdims=True) + 1e-5)
-        self.normalise = normalise
+        self.normalise = lambda x: x / jnp.sqrt((x ** 2).mean((1, 2, 3), keepdims=True) + 1e-5)
 
     def start(self, net, w, rate):
         jax, jnp, tree = self.jax, self.jax.numpy, self.jax.tree_util.tree_map

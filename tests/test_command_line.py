@@ -55,6 +55,9 @@ def test_train_sample_elbo(moons, tmp_path, capsys):
     main(["elbo", str(elsewhere), "--n", "30", "--out", str(tmp_path / "elbo.json")])
     assert "-ELBO of 30 items, T = 6" in capsys.readouterr().out
     assert json.loads((tmp_path / "elbo.json").read_text())["ledger"]["total"]["standard_error"] > 0
+    main(["elbo", str(elsewhere), "--n", "30", "--variance", "beta_tilde", "--out", str(tmp_path / "other.json")])
+    assert "variance beta_tilde" in capsys.readouterr().out
+    assert json.loads((tmp_path / "other.json").read_text())["ledger"] != json.loads((tmp_path / "elbo.json").read_text())["ledger"]
 
 
 @pytest.mark.parametrize("choices", [["--loss", "hybrid"], ["--variance", "learned"], ["--loss", "vlb"], ["--loss", "v", "--predicts", "v"],
@@ -65,8 +68,17 @@ def test_every_way_to_train(tmp_path, choices):
     main(["sample", str(tmp_path / "run"), "--n", "5"])
 
 
-def test_digits(tmp_path):
-    main(["train", "--data", "mnist", "--out", str(tmp_path / "run"), *SMALL])
+@pytest.mark.parametrize("choices, settled", [
+    ([], ("prior", "bits", "learned", "muon")), (["--variance", "beta_tilde", "--optimiser", "adam"], ("prior", "bits", "beta_tilde", "adam")),
+    (["--predicts", "eps"], ("eps", "simple", "beta_tilde", "muon")), (["--loss", "v"], ("v", "v", "beta_tilde", "muon")),
+    (["--loss", "hybrid"], ("eps", "hybrid", "learned", "muon")), (["--predicts", "v", "--variance", "beta"], ("v", "v", "beta", "muon")),
+    (["--predicts", "x_0", "--variance", "learned"], ("x_0", "hybrid", "learned", "muon"))])
+def test_digits(tmp_path, choices, settled):
+    """What is not chosen goes with what is."""
+    main(["train", "--data", "mnist", "--out", str(tmp_path / "run"), *SMALL, *choices])
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert tuple(settings[name] for name in ("predicts", "loss", "variance", "optimiser")) == settled
+    main(["elbo", str(tmp_path / "run"), "--n", "2"])
     main(["sample", str(tmp_path / "run"), "--n", "3"])
     samples = np.load(tmp_path / "run" / "samples.npy")
     assert samples.shape == (3, 28, 28) and samples.dtype == np.uint8
@@ -182,7 +194,7 @@ def test_a_damaged_run_is_told_in_a_sentence(moons, tmp_path, capsys, damage):
 
 
 @pytest.mark.parametrize("change", [
-    {"format": 2}, {"T": 77}, {"schedule": "nope"}, {"shape": []}, {"shape": [2, 2]}, {"shape": [0]}, {"scale": [0, 1]}, {"shift": None},
+    {"format": 1}, {"T": 77}, {"schedule": "nope"}, {"shape": []}, {"shape": [2, 2]}, {"shape": [0]}, {"scale": [0, 1]}, {"shift": None},
     {"predicts": []}, {"loss": "vlb", "variance": "learned"}, {"network": {"width": 10 ** 9}}, {"network": {"height": 3}}, {"seed": "x"}])
 def test_edited_settings_are_told_in_a_sentence(moons, tmp_path, capsys, change):
     folder = shutil.copytree(moons, tmp_path / "run")

@@ -128,14 +128,15 @@ def print_elbo(arguments):
         raise ValueError(f"--n {arguments.n} of {len(held_out)} items: a mean with a standard error takes 2 or more")
     if arguments.out is not None and (not arguments.out.endswith(".json") or arguments.out.endswith("settings.json")):
         raise ValueError(f"--out {arguments.out!r}: the numbers are written to a .json file, and not a run's settings.json")
+    variance = arguments.variance or run.settings["variance"]
     with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
-        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), progress=counted("ledger"))
+        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), variance=variance, progress=counted("ledger"))
     if not np.isfinite(ledger.terms).all():
         raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: its training has diverged")
-    print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {run.settings['variance']}")
+    print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {variance}")
     print_ledger(ledger)
     if arguments.out:
-        write_json(arguments.out, {"run": str(arguments.run), "ledger": numbers(ledger)})
+        write_json(arguments.out, {"run": str(arguments.run), "variance": variance, "ledger": numbers(ledger)})
 
 
 def parser():
@@ -194,6 +195,7 @@ def parser():
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
     command.add_argument("--n", type=whole(2), default=200, help="items at the most (%(default)s)")
     command.add_argument("--data", metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")
+    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps (the run's)")
     command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")
     return top
 

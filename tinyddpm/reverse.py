@@ -163,8 +163,8 @@ def v_from_spread(schedule, spread, t):
     check(not (getval(spread) < 0).any(), "spread", numpy.min(getval(spread)), "a variance of x_0 is 0 or more")
     log_beta, log_smallest = _log_extremes(schedule, spread, t)
     first = numpy.reshape(numpy.equal(t, 1), numpy.shape(log_beta))
-    share, whole = like(spread, schedule.at(t, spread).weight_0 ** 2 / np.exp(log_smallest), np.where(first, 1, log_beta - log_smallest))
-    return np.where(first, 1, np.log1p(share * spread) / whole)
+    weight, log_ratio = like(spread, schedule.at(t, spread).weight_0 ** 2 / np.exp(log_smallest), np.where(first, 1, log_beta - log_smallest))
+    return np.where(first, 1, np.log1p(weight * spread) / log_ratio)
 
 
 class Prediction(NamedTuple):

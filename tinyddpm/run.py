@@ -36,6 +36,7 @@ SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_unif
 PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
+FORMAT = 2  # of a run folder: another number where the same weights would mean another network
 OPTIMISERS = {"adam": lambda weights: training.adam, "muon": muon.muon}
 
 DEFAULTS = {
@@ -169,7 +170,7 @@ def start(dataset, seed=0, **choices):
         chosen.setdefault("loss", "hybrid" if chosen.get("variance") == "learned" else "v" if chosen.get("predicts") == "v" else "simple")
         chosen.setdefault("predicts", "v" if (dataset.kind, chosen["loss"]) == ("images", "v") else "eps")
         chosen.setdefault("variance", "learned" if chosen["loss"] == "hybrid" else "beta" if dataset.kind == "points" else "beta_tilde")
-    settings = {"format": 1, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
+    settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind, "shape": list(dataset.held_out.shape[1:]),
                 "shift": dataset.shift.tolist(), "scale": dataset.scale.tolist(), "sha256": dataset.sha256,
                 "seed": seed, "minutes": None, **DEFAULTS[dataset.kind], **chosen}
     check_settings(settings)
@@ -186,7 +187,7 @@ def start(dataset, seed=0, **choices):
 def check_settings(settings):
     """ValueError, naming what is wrong, unless the settings describe a run."""
     allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES,
-               "optimiser": OPTIMISERS, "format": (1,)}
+               "optimiser": OPTIMISERS, "format": (FORMAT,)}
     for name, choices in allowed.items():
         if settings[name] not in choices:
             raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(map(str, choices))}")
@@ -389,7 +390,6 @@ def load(folder):
     check_is_run(folder)
     try:
         settings = json.loads(files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
-        settings.setdefault("optimiser", "adam")  # a run of before there was another
         check_settings(settings)
         arrays = files.read_file(folder / "checkpoint.npz", lambda file: files.read_npz(
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")

@@ -1,28 +1,27 @@
-"""Every item of a batch to mean 0 and variance 1."""
+"""Every item of a batch to a mean square of 1 (RMSNorm, Zhang & Sennrich 2019, eq 4)."""
 import numpy as np
 from autograd.extend import defvjp, primitive
 
 
 @primitive
 def normalise(x, eps=1e-5):
-    """Each item of the batch to mean 0 and variance 1 over its pixels and channels.  x: (B, H, W, C)."""
-    return _centred_and_scale(x, eps)[0]
+    """x/√(E[x²] + eps), the mean over each item's pixels and channels.  x: (B, H, W, C)."""
+    return x * _scale(x, eps)
 
 
-def _centred_and_scale(x, eps):
-    flat = x.reshape(len(x), -1)
-    centred = flat - flat.mean(1, keepdims=True)
-    scale = 1 / np.sqrt(np.einsum("bi,bi->b", centred, centred)[:, None] / flat.shape[1] + eps)
-    return (centred * scale).reshape(x.shape), scale
+def _scale(x, eps):
+    return 1 / np.sqrt(_mean_product(x, x) + eps)
 
 
-def _normalise_vjp(ans, x, eps=1e-5):
-    def vjp(g):
-        # What would move the mean, or stretch ans along itself, is undone by the normalisation.
-        scale, y, g = _centred_and_scale(x, eps)[1], ans.reshape(len(x), -1), g.reshape(len(x), -1)
-        along = np.einsum("bi,bi->b", g, y)[:, None] / y.shape[1]
-        return (scale * (g - g.mean(1, keepdims=True) - y * along)).reshape(x.shape)
-    return vjp
+def _mean_product(a, b):
+    """E[a·b] of each item, (B, 1, 1, 1)."""
+    n = a[0].size if len(a) else 1
+    return (np.einsum("bhwc,bhwc->b", a, b) / n).reshape(-1, 1, 1, 1)
+
+
+def _normalise_vjp(y, x, eps=1e-5):
+    # What would stretch y along itself is undone by the normalisation.
+    return lambda g: _scale(x, eps) * (g - y * _mean_product(g, y))
 
 
 defvjp(normalise, _normalise_vjp)
