@@ -44,6 +44,16 @@ def test_an_orthogonalised_matrix_has_the_same_directions_and_one_length(shape, 
     assert not muon.orthogonalised(0 * matrix).any()  # a layer behind one that starts silent
 
 
+@pytest.mark.parametrize("decades", [1, 3, 5, 20])
+@pytest.mark.parametrize("shape", [(288, 32), (64, 200)])
+def test_no_direction_is_longer_than_one_where_float32_knows_it_no_more(shape, decades):
+    rng, n = np.random.default_rng(0), min(shape)
+    U, V = (np.linalg.qr(rng.standard_normal((side, n)))[0] for side in shape)
+    s = 10 ** np.linspace(0, -decades, n)
+    found = np.linalg.svd(muon.orthogonalised(((U * s) @ V.T).astype(np.float32)))[1]
+    assert found.max() < 1.1 and (found > 0.9).sum() >= (s > 1e-3).sum()
+
+
 def test_muon_is_adam_but_for_the_hidden_matrices():
     """These go along the orthogonalised average of their gradients, as the recursion written out does."""
     network = conv_denoiser(width=4, inner_blocks=1)

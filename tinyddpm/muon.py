@@ -14,13 +14,13 @@ from .training import adam
 def orthogonalised(matrix):
     """U·Vᵀ of the matrix U·diag(s)·Vᵀ: its nearest neighbour with singular values of one.  (R, C), of any shape.
 
-    With G the matrix, or its transpose where that is taller, G·(GᵀG)^{−1/2}: the eigenvalues of GᵀG are s².  Those too
-    small for float32 to know their direction stay small.
+    With G the matrix, or its transpose where that is taller, G·(GᵀG)^{−1/2}: the eigenvalues of GᵀG are s².  An s too
+    small for the dtype to know its direction, below √eps of the largest, stays small.
     """
     if matrix.shape[0] < matrix.shape[1]:
         return orthogonalised(matrix.T).T
     square, V = np.linalg.eigh(matrix.T @ matrix)
-    return (matrix @ V) / np.sqrt(np.maximum(square, 1e-10 * square[-1] + 1e-30)) @ V.T
+    return (matrix @ V) / np.sqrt(np.maximum(square, np.finfo(square.dtype).eps * square[-1] + 1e-30)) @ V.T
 
 
 def hidden_matrices(weights):
