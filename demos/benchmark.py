@@ -116,7 +116,6 @@ class Jax:
         self.dense = lambda w, x: x @ w["w"] + w["b"]
         self.conv = lambda w, x: jax.lax.conv_general_dilated(x, w["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + w["b"]
         self.silu, self.fold, self.unfold = jax.nn.silu, fold, unfold
-
         self.normalise = lambda x: x / jnp.sqrt((x ** 2).mean((1, 2, 3), keepdims=True) + 1e-5)
 
     def start(self, net, w, rate):

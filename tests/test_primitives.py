@@ -160,4 +160,4 @@ def test_large_numbers():
 def test_normalise():
     x = 5 + 3 * RNG.standard_normal((2, 8, 8, 4))
     assert (normalise(x) ** 2).mean((1, 2, 3)) == pytest.approx(1, abs=1e-5) and normalise(3 * x) == pytest.approx(normalise(x), abs=1e-5)
-    assert not normalise(np.zeros((2, 3, 3, 1))).any()  # an empty image divides by no zero
+    assert not normalise(np.zeros((2, 3, 3, 1))).any()  # an image of zeros divides by no zero

@@ -75,6 +75,8 @@ def test_a_spread_gives_the_variance_of_the_exact_step_back(schedule):
     assert (v[:, 0] == 0).all() and v[:, 1] == pytest.approx(1, rel=1e-9)
     assert v_from_spread(schedule, spread[:3], np.array([1, 2, 1]))[[0, 2]] == pytest.approx(1)
     assert v_from_spread(schedule, spread[:3].astype(np.float32), 2) == pytest.approx(v_from_spread(schedule, spread[:3], 2), rel=1e-6)
+    even = log_snr_uniform(100, 10, -60)  # so much noise that β̃_t is β_t in float64
+    assert v_from_spread(even, spread[:3, :2] + 0.5, 99) == pytest.approx(1) and v_from_spread(even, spread[:0], 99).shape == (0, 4)
     with pytest.raises(ValueError, match="spread = -1"):
         v_from_spread(schedule, spread - 1, t)
 

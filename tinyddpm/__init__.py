@@ -25,7 +25,7 @@ Models: A Unified Perspective" (arXiv 2208.11970).  Read on in this order:
     network    the function that guesses
     pixels     for images: what Bayes' rule knows of a pixel, so that the network need not
     training   Algorithm 1
-    muon       for images: steps that know a matrix from a list of numbers
+    muon       for images: an optimiser that treats a matrix as a matrix
     toys, data what to learn; run, plot, console, __main__ the work around it
 """
 from . import elbo, forward, reverse

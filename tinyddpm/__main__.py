@@ -4,6 +4,7 @@ Without a command it does the main job on a distribution whose density is known:
 draw samples, and print the ELBO term by term beside the exact one.
 """
 import argparse
+import threading
 import time
 from pathlib import Path
 
@@ -109,7 +110,8 @@ def sample(arguments):
     with progress_bar(length, "sampling") as bar, np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
         def counted_chain(half, rng):
             for step in chain(half, rng):
-                bar.update(len(half) / len(x))
+                if threading.current_thread() is threading.main_thread():  # one half counts for both
+                    bar.update()
                 yield step
         x_0 = last_in_halves(counted_chain, x, rng, runs.LEAST[run.settings["kind"]])
     if not np.isfinite(x_0).all():
@@ -173,12 +175,12 @@ def parser():
     command.add_argument("--steps", type=whole(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")
     command.add_argument("--batch", type=whole(1), help="items a step")
-    command.add_argument("--optimiser", choices=runs.OPTIMISERS)
+    command.add_argument("--optimiser", choices=runs.OPTIMISERS, help="adam, or muon for the matrices of hidden layers")
     command.add_argument("--rate", type=positive, help="peak learning rate")
     command.add_argument("--schedule", choices=list(runs.SCHEDULES))
     command.add_argument("--T", type=whole(1), help="diffusion steps")
     command.add_argument("--predicts", choices=runs.PREDICTS, help="what the network's output means")
-    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps")
+    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps; learned goes with the losses hybrid and bits")
     command.add_argument("--loss", choices=runs.LOSSES, help="hybrid learns the variance; v goes with --predicts v, bits with prior")
     command.add_argument("--width", type=whole(1), help="channels of the network")
     command.add_argument("--depth", type=whole(1), help="blocks of the network")
@@ -195,7 +197,7 @@ def parser():
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
     command.add_argument("--n", type=whole(2), default=200, help="items at the most (%(default)s)")
     command.add_argument("--data", metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")
-    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps (the run's)")
+    command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps (the run's); learned takes a run that has it")
     command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")
     return top
 

@@ -1,9 +1,11 @@
 """Muon: an optimiser that takes a layer's weights for what they are, a matrix (Jordan et al. 2024).
 
-Adam gives every single weight a step of its own size.  But what a layer does to its input is told by the singular values
-of its matrix, and in a gradient U·diag(s)·Vᵀ a few of these are far larger than all others: most directions hardly
-learn.  Muon goes along U·Vᵀ, the same directions with one length for all.  On the digits 2,400 of its steps leave as many
-bits as 6,000 of Adam's, at 4 % more time each.
+Adam gives every single weight a step of its own size.  But what a layer does is told by its matrix as a whole.  The
+gradient is a matrix, too, U·diag(s)·Vᵀ, and a few of its s are far larger than the others: along most directions hardly
+anything is learned.  Muon goes along U·Vᵀ, the same directions with one length for all.
+
+What it earned: after 2,444 steps (five minutes) held-out digits are at 1.074 bits/dim, with σ_t² = β̃_t, where Adam leaves
+1.085, and a step takes 8 % longer.  After 13,000 steps both are at 1.06: 4,500 digits have no more to teach this network.
 """
 import numpy as np
 
@@ -26,8 +28,8 @@ def orthogonalised(matrix):
 def hidden_matrices(weights):
     """Where in the packed vector the matrices of the hidden layers are: [(slice, rows, columns), …].
 
-    A convolution's (k, k, C, C') is one of k·k·C rows.  Left to Adam are the biases, and the layers that numbers of
-    other kinds go in and out by: "first", "last" and "time".
+    A convolution's (k, k, C, C') is one of k·k·C rows.  Left to Adam are the biases, and the network's own "first", "last"
+    and "time", by which numbers of other kinds come in and go out; a block's "time" is a hidden one.
     """
     found, start = [], 0
     for name, part in weights.items():
@@ -41,8 +43,9 @@ def hidden_matrices(weights):
 def muon(weights, momentum=0.95):
     """The optimiser for a network with weights like these: a function (state, gradient, rate) → state, like `adam`.
 
-    m ← 0.95·m + 0.05·g, and θ ← θ − rate·0.2·√max(R, C)·orthogonalised(0.95·m + 0.05·g) for each hidden matrix (R, C).
-    The factor makes its entries as large as Adam's usually are (Liu et al. 2025, eq 4), so both share one rate.
+    For each hidden matrix (R, C) m ← 0.95·m + 0.05·g, and then, with the new m and Nesterov's look ahead,
+    θ ← θ − rate·0.2·√max(R, C)·orthogonalised(0.95·m + 0.05·g).  The factor makes the entries of the step as large as
+    Adam's usually are (Liu et al. 2025, eq 4), so both share one rate.
     """
     matrices = hidden_matrices(weights)
 

@@ -152,8 +152,8 @@ def pixel_network(schedule, table, inner, learned_variance=False):
 
     inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
     pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
-    learned_variance: the output is the pair (x̂_0, v), v by `v_from_spread` from the variance of the same posterior.  Nothing
-    more is learned for it.
+    learned_variance: the output is the pair (x̂_0, v), v by `v_from_spread` from the variance of the same posterior: it
+    takes no weights of its own.
     """
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
@@ -167,7 +167,7 @@ def pixel_network(schedule, table, inner, learned_variance=False):
         m, log_tau, c = (np.reshape(part, x.shape) for part in np.split(says, 3, -1))
         snr, tau = numpy.exp(log_snr), np.exp(2 * log_tau - 4)
         both = snr + tau
-        others, evidence, *spread = table((snr * y + tau * m) / both, np.log(both), learned_variance)
+        others, evidence, *their_variance = table((snr * y + tau * m) / both, np.log(both), learned_variance)
         # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
         apart = 0.5 * snr * tau / both * (y - m) ** 2
         log_odds = np.expand_dims(4 * c - 0.5 * snr * (y - top) ** 2 + apart, -1) + log_top - evidence
@@ -176,7 +176,7 @@ def pixel_network(schedule, table, inner, learned_variance=False):
         if not learned_variance:
             return back(x_0)
         beside = np.expand_dims(x_0, -1)
-        spread = np.sum(kinds * ((1 - is_top) * (spread[0] + (others - beside) ** 2) + is_top * (top - beside) ** 2), -1)
+        spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - beside) ** 2) + is_top * (top - beside) ** 2), -1)
         return back(x_0), back(v_from_spread(schedule, spread, t))
 
     return Network(inner.init, apply)
@@ -195,7 +195,7 @@ def unexplained(schedule, table):
 def bits_loss(left):
     """The loss E[‖ε − ε_θ‖²/left_t]: one for D alone, at every t.  left: from `unexplained`.
 
-    With t drawn in proportion to the bits that D leaves there, its gradient is −ELBO's up to a factor.
+    With t drawn in proportion to the bits that D leaves there, its gradient is, up to a factor, that of −ELBO with σ_t² = β̃_t.
     """
     def loss(schedule, denoiser, x_0, t, eps):
         eps_hat = denoiser(diffuse(schedule, x_0, t, eps), t)

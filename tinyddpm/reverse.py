@@ -134,7 +134,7 @@ def variance_table(schedule, variance="beta"):
 
 
 def learned_variance(schedule, x_t, t, v):
-    """exp(v·log β_t + (1 − v)·log β̃_t): a variance between the two extremes (Improved DDPM eq 15).
+    """exp(v·log β_t + (1 − v)·log β̃_t): for v in 0…1 a variance between the two extremes (Improved DDPM eq 15).
 
     v: the shape of x_t, from the network.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 stands in.
     """
@@ -154,17 +154,19 @@ def _log_extremes(schedule, x, t):
 def v_from_spread(schedule, spread, t):
     """The v of the exact step back, for a denoiser that knows how sure its guess is.
 
-    x_{t−1} is drawn about a mean that is affine in x_0, and x_0 is spread itself: by the law of total variance
+    x_{t−1} is drawn about a mean that is affine in x_0, and x_0 itself is uncertain: by the law of total variance
     Var(x_{t−1} | x_t) = β̃_t + w_0²·Var(x_0 | x_t), w_0 being the posterior's weight of x_0 (Bao et al. 2022, theorem 1,
     here for each coordinate).  No spread, as for a single point, gives β̃_t and v = 0; 1 − ᾱ_t, as for
-    x_0 ~ N(0, I), gives β_t and v = 1.  At t = 1, where σ_1² is the decoder's, v = 1.
+    x_0 ~ N(0, I), gives β_t and v = 1; and more, as for a pixel that is black or white, a v above 1.  At t = 1, where σ_1²
+    is the decoder's, v = 1.  Such a v belongs to its schedule: a respaced chain takes a fixed variance, or a v of its own.
     spread: Var(x_0 | x_t) ≥ 0, (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T, a spread below 0.
     """
-    check(not (getval(spread) < 0).any(), "spread", numpy.min(getval(spread)), "a variance of x_0 is 0 or more")
+    if (getval(spread) < 0).any():
+        raise ValueError(f"spread = {numpy.min(getval(spread))}: a variance of x_0 is 0 or more")
     log_beta, log_smallest = _log_extremes(schedule, spread, t)
-    first = numpy.reshape(numpy.equal(t, 1), numpy.shape(log_beta))
-    weight, log_ratio = like(spread, schedule.at(t, spread).weight_0 ** 2 / np.exp(log_smallest), np.where(first, 1, log_beta - log_smallest))
-    return np.where(first, 1, np.log1p(weight * spread) / log_ratio)
+    alike = numpy.reshape(numpy.equal(t, 1), numpy.shape(log_beta)) | (log_beta == log_smallest)
+    weight, log_ratio = like(spread, schedule.at(t, spread).weight_0 ** 2 / np.exp(log_smallest), np.where(alike, 1, log_beta - log_smallest))
+    return np.where(alike, 1, np.log1p(weight * spread) / log_ratio)
 
 
 class Prediction(NamedTuple):

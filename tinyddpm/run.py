@@ -159,9 +159,9 @@ class Run(NamedTuple):
 
 
 def start(dataset, seed=0, **choices):
-    """A fresh run on a data set, with `DEFAULTS` for what is not chosen: (Run, the generator to train it with).
+    """A fresh run on a data set: (Run, the generator to train it with).
 
-    choices: any of the settings; None leaves the default.  With `minutes` the clock ends the training, and not
+    choices: any of the settings; what is not chosen, or None, goes with what is, or is from `DEFAULTS`.  With `minutes` the clock ends the training, and not
     `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
@@ -186,8 +186,8 @@ def start(dataset, seed=0, **choices):
 
 def check_settings(settings):
     """ValueError, naming what is wrong, unless the settings describe a run."""
-    allowed = {"kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES,
-               "optimiser": OPTIMISERS, "format": (FORMAT,)}
+    allowed = {"format": (FORMAT,), "kind": DEFAULTS, "schedule": SCHEDULES, "predicts": PREDICTS, "variance": VARIANCES, "loss": LOSSES,
+               "optimiser": OPTIMISERS}
     for name, choices in allowed.items():
         if settings[name] not in choices:
             raise ValueError(f"{name} = {settings[name]!r}: one of {', '.join(map(str, choices))}")
@@ -214,13 +214,13 @@ def check_settings(settings):
     learned = settings["variance"] == "learned"
     if learned and settings["loss"] not in ("hybrid", "bits") or settings["loss"] == "hybrid" and not learned:
         raise ValueError(f"loss = {settings['loss']!r} with variance = {settings['variance']!r}: the hybrid loss is there to "
-                         f"learn the variance, and the variance is learned by it alone, or by the bits loss with the mean")
+                         f"learn the variance, and a learned variance takes that one, or the bits loss, where it follows from the mean's posterior")
     if settings["loss"] == "v" and settings["predicts"] != "v":
         raise ValueError(f"loss = 'v' with predicts = {settings['predicts']!r}: the v-loss is for a network that predicts v")
     prior = settings["predicts"] == "prior"
     if prior and settings["kind"] != "images" or prior != (settings["loss"] == "bits"):
         raise ValueError(f"predicts = {settings['predicts']!r} with loss = {settings['loss']!r}: the prior is that of an image's "
-                         f"pixels, and goes with the bits loss alone, as that with it")
+                         f"pixels, and goes with the bits loss alone, and the bits loss with it")
 
 
 def check_size(name, count, shape):
@@ -274,7 +274,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
     times, network = training.draw_times, run.network
     if settings["loss"] == "bits":
-        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)  # the loss takes the mean alone
+        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)  # the same weights without v, which this loss does not use
         left = pixels.unexplained(run.schedule, run.table)
         losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)

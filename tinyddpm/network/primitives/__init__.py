@@ -20,10 +20,10 @@ __all__ = ["affine", "conv", "normalise", "sigmoid", "silu", "silu_of_normalised
 
 
 def keep_freed_memory():
-    """Ask glibc's malloc to hold on to what is freed, up to 1 GB; elsewhere nothing happens.
+    """Ask the malloc of this process, where it is glibc's, to hold on to what is freed, up to 1 GB.
 
-    It hands arrays of 128 kB and more back to the system at once, and the top of its heap whenever enough of it is free.
-    Every fresh array then costs a page fault each 4 kB, more than the arithmetic on it: a sixth of a training step.
+    By default it gives large arrays back to the system when they are freed, and the top of its heap whenever enough of
+    it is free.  A fresh array then costs a page fault each 4 kB, more than the arithmetic on it.
     """
     try:
         malloc = ctypes.CDLL(None)
