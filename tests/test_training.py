@@ -217,6 +217,11 @@ def test_without_threadpoolctl_the_halves_come_one_after_the_other(monkeypatch):
     assert [[half for _, half in halves] for halves in both] == [[([0, 1], here, 1), ([2, 3], True, 1)] for here in (False, True)]
 
 
+def test_both_halves_ignore_what_is_ignored():
+    with np.errstate(over="ignore"):
+        assert [part for _, part in threads.in_halves(lambda x: x ** 2, np.full(2, 1e300))] == [np.inf, np.inf]
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_a_chain_in_halves_is_two_chains(n):
     """Each with its own generator, whose seeds come from the one that is given: the same again for the same seed."""

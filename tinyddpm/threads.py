@@ -44,14 +44,18 @@ def in_halves(f, *batch, least=2):
         with one_blas_thread():
             return [(1.0, f(*batch))]
     first, second = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
-    contexts = copy_context(), copy_context()  # with NumPy 2, its errstate goes along
+    contexts, errors = (copy_context(), copy_context()), np.geterr()
     for context in contexts:
         context.run(HALVED.set, True)
+
+    def with_errors(*part):  # NumPy 1 has an errstate for each thread
+        with np.errstate(**errors):
+            return f(*part)
     with one_blas_thread():
         if _blas() is None:
             answers = contexts[0].run(f, *first), contexts[1].run(f, *second)
         else:
-            elsewhere = POOL.submit(contexts[0].run, f, *first)
+            elsewhere = POOL.submit(contexts[0].run, with_errors, *first)
             here = contexts[1].run(f, *second)
             answers = elsewhere.result(), here
     return list(zip((n // 2 / n, 1 - n // 2 / n), answers))
