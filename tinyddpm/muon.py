@@ -4,8 +4,8 @@ Adam gives every single weight a step of its own size.  But what a layer does is
 gradient is a matrix, too, U·diag(s)·Vᵀ, and a few of its s are far larger than the others: along most directions hardly
 anything is learned.  Muon goes along U·Vᵀ, the same directions with one length for all.
 
-What it earned: after five minutes (2,382 steps) held-out digits are at 1.075 bits/dim, with σ_t² = β̃_t, where Adam's 2,444
-steps leave 1.085.  After half an hour both are at 1.06: 4,500 digits have no more to teach this network.
+What it earned: five minutes on the shipped digits (`train --data mnist --minutes 5`, `elbo --n 100 --variance beta_tilde`)
+left held-out ones at 1.076 bits/dim, and at 1.089 with Adam.  After half an hour it was 1.06 with either.
 """
 import numpy as np
 

@@ -161,8 +161,8 @@ class Run(NamedTuple):
 def start(dataset, seed=0, **choices):
     """A fresh run on a data set: (Run, the generator to train it with).
 
-    choices: any of the settings; what is not chosen, or None, goes with what is, or is from `DEFAULTS`.  With `minutes` the clock ends the training, and not
-    `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
+    choices: any of the settings; what is not chosen, or None, goes with what is, or is from `DEFAULTS`.  With
+    `minutes` the clock ends the training, and not `steps`.  ValueError: what `check_settings` and the parts themselves refuse.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
     by_pixel = dataset.kind == "images" and chosen.get("predicts", "prior") == "prior" and chosen.get("loss", "bits") == "bits"
@@ -274,7 +274,8 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
     times, network = training.draw_times, run.network
     if settings["loss"] == "bits":
-        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)  # the same weights without v, which this loss does not use
+        # The same weights without v, which this loss does not use.
+        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)
         left = pixels.unexplained(run.schedule, run.table)
         losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
