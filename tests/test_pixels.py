@@ -42,17 +42,17 @@ def test_the_table_is_the_sum_over_levels(row):
     reach = 1 + 4 * np.exp(-log_snr / 2)
     for column in (0, 1, 700, 1400, 2046, 2047):
         expected = slow_posterior(prior, (2 * column / 2047 - 1) * reach, np.exp(log_snr))
-        assert TABLE.values[:, row, column, 1] == pytest.approx(expected, rel=2e-7, abs=1e-7)
+        assert TABLE.values[:, 1, row, column] == pytest.approx(expected, rel=2e-7, abs=1e-7)
     if 0 < row < 75:
         for y in RNG.uniform(-1, 1, 20):
-            found = [of_kinds[0, 1] for of_kinds in TABLE(np.array([y]), np.array([log_snr + 0.03]), spread=True)]
+            found = [of_kinds[1, 0] for of_kinds in TABLE(np.array([y]), np.array([log_snr + 0.03]), spread=True)]
             assert found == pytest.approx(slow_posterior(prior, y, np.exp(log_snr + 0.03)), abs=2e-3, rel=2e-3)
 
 
 def test_a_nan_stays_one_and_troubles_no_other_pixel():
     y = np.array([0.3, np.nan, np.inf, -0.2], np.float32)
     mean, _ = TABLE(y, np.full(4, -0.5, np.float32))
-    assert np.isfinite(mean).all(1).tolist() == [True, False, True, True]  # beyond the table as at its edge
+    assert np.isfinite(mean).all(0).tolist() == [True, False, True, True]  # beyond the table as at its edge
 
 
 @pytest.mark.parametrize("t", [20, 40, 55])
@@ -169,13 +169,13 @@ def test_gradients(shape):
 
 
 def test_interpolation_is_linear_and_its_gradient_is_the_slope():
-    values = RNG.standard_normal((4, 5, 2))
+    values = RNG.standard_normal((2, 4, 5))
     interpolate = lambda r, c: pixels._interpolate([values], r, c)[0]
     row, column = np.array([0.3, 2.5]), np.array([3.2, 1.9])
     check_grads(interpolate, (0, 1), modes=["rev"], order=1)(row, column)
-    assert interpolate(np.array([1.0]), np.array([2.0]))[0] == pytest.approx(values[1, 2])
-    middle = values[1:3, 2:4].mean((0, 1))
-    assert interpolate(np.array([1.5]), np.array([2.5]))[0] == pytest.approx(middle)
+    assert interpolate(np.array([1.0]), np.array([2.0]))[:, 0] == pytest.approx(values[:, 1, 2])
+    middle = values[:, 1:3, 2:4].mean((1, 2))
+    assert interpolate(np.array([1.5]), np.array([2.5]))[:, 0] == pytest.approx(middle)
 
 
 def test_the_histograms_travel_with_the_run(tmp_path):

@@ -55,19 +55,19 @@ def fit_histograms(images, kinds=6, rounds=60):
             levels = responsible.T @ counts + 50 * pooled / pooled.sum()
             levels /= levels.sum(1, keepdims=True)
             share = responsible.mean(0) + 1e-9
-            responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T)
+            responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T, axis=1)
     return Histograms(share / share.sum(), levels)
 
 
-def _softmax(logits):
-    weights = numpy.exp(logits - logits.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
+def _softmax(logits, axis):
+    weights = numpy.exp(logits - logits.max(axis, keepdims=True))
+    return weights / weights.sum(axis, keepdims=True)
 
 
 class Table:
-    """Sums over the levels, tabled on a grid of log SNR (rows) and y (columns), for every kind of image.
+    """Sums over the levels, tabled for every kind of image on a grid of log SNR (rows) and y (columns).
 
-    values      three, (R, C, K): D, log Σ_k π_k·exp(−½·SNR·(y − z_k)²) and the variance about D, all without the
+    values      three, (K, R, C): D, log Σ_k π_k·exp(−½·SNR·(y − z_k)²) and the variance about D, all without the
                 most frequent level
     log_snr     (R,); error (R,): E(z − D)² with that level and the kind known, by the trapezoid rule over y
     top         the most frequent level; log_top (K,): the logarithm of its π
@@ -88,7 +88,7 @@ class Table:
         self.log_share, self.log_top = numpy.log(share), numpy.log(levels[:, top])
         others = numpy.where(numpy.arange(256) == top, 0, levels)
         self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 4 * self.step, self.step)
-        self.values = numpy.empty((3, len(self.log_snr), self.columns, self.kinds), numpy.float32)
+        self.values = numpy.empty((3, self.kinds, len(self.log_snr), self.columns), numpy.float32)
         self.error = numpy.empty(len(self.log_snr))
         with one_blas_thread():  # its products are small
             self._fill(share, levels, others)
@@ -96,16 +96,16 @@ class Table:
     def _fill(self, share, levels, others):
         for row, log_snr in enumerate(self.log_snr):
             y, snr = numpy.linspace(-1, 1, self.columns) * _reach(log_snr), numpy.exp(log_snr)
-            near = numpy.exp(-0.5 * snr * (y[:, None] - LEVELS) ** 2)  # some level is near: no column underflows
-            total = near @ others.T
-            mean, square = (near @ (LEVELS ** power * others).T / total for power in (1, 2))
-            self.values[:, row] = mean, numpy.log(total), numpy.maximum(square - mean ** 2, 0)
-            total, mean, square = (near @ (LEVELS ** power * levels).T for power in (0, 1, 2))
+            near = numpy.exp(-0.5 * snr * (y - LEVELS[:, None]) ** 2)  # some level is near: no column underflows
+            total = others @ near
+            mean, square = (LEVELS ** power * others @ near / total for power in (1, 2))
+            self.values[:, :, row] = mean, numpy.log(total), numpy.maximum(square - mean ** 2, 0)
+            total, mean, square = (LEVELS ** power * levels @ near for power in (0, 1, 2))
             density = numpy.sqrt(snr / (2 * numpy.pi)) * (y[1] - y[0])
-            self.error[row] = density * (share * (square - mean ** 2 / total)).sum()
+            self.error[row] = density * (share @ (square - mean ** 2 / total)).sum()
 
     def __call__(self, y, log_snr, spread=False):
-        """(D, log Σ), and the variance where a spread is wanted, (…, K) each, between the entries; beyond the table as at its edge.
+        """(D, log Σ), and the variance where a spread is wanted, (K, …) each, between the entries; beyond the table as at its edge.
 
         y, log_snr: (…).
         """
@@ -120,31 +120,31 @@ def _reach(log_snr):
 
 
 def _interpolate(tables, row, column):
-    """Of each table, linearly in both directions between the four entries about (row, column).  tables: (R, C, n) each."""
+    """Of each table, linearly in both directions between the four entries about (row, column).  tables: (K, R, C) each."""
     i, j = (numpy.fmax(numpy.floor(getval(place)), 0) for place in (row, column))  # a NaN reads entry 0, and row − i keeps it a NaN
-    width = tables[0].shape[1]
-    at, row, column = i.astype(int) * width + j.astype(int), np.expand_dims(row - i, -1), np.expand_dims(column - j, -1)
+    width = tables[0].shape[2]
+    at, row, column = i.astype(int) * width + j.astype(int), row - i, column - j
 
     def between(table):
-        a, b, c, d = (table.reshape(-1, table.shape[-1])[at + corner] for corner in (0, 1, width, width + 1))
+        a, b, c, d = (table.reshape(len(table), -1).take(at + corner, 1) for corner in (0, 1, width, width + 1))
         upper, lower = a + column * (b - a), c + column * (d - c)
         return upper + row * (lower - upper)
     return [between(table) for table in tables]
 
 
 def pixels_alone(table, y, log_snr):
-    """(p(kind | y) (B, K), D in the shape of y): what is known without a network.  y, log_snr: (B, …)."""
-    kinds, log_top, top = (numpy.asarray(a, y.dtype) for a in (table.log_share, table.log_top, table.top))
+    """(p(kind | y) (K, B, 1, …), D in the shape of y): what is known without a network.  y, log_snr: (B, …)."""
+    log_share, log_top, top = (numpy.asarray(a, y.dtype) for a in (_beside(y, table.log_share), _beside(y, table.log_top), table.top))
     others, evidence = table(y, log_snr)
-    at_top = log_top - 0.5 * (numpy.exp(log_snr) * (y - top) ** 2)[..., None]
+    at_top = log_top - 0.5 * numpy.exp(log_snr) * (y - top) ** 2
     total = numpy.logaddexp(at_top, evidence)
-    kinds = _softmax(kinds + total.reshape(len(y), -1, table.kinds).sum(1))
-    return kinds, (_beside(kinds, y) * (others + numpy.exp(at_top - total) * (top - others))).sum(-1)
+    kinds = _softmax(log_share + total.sum(tuple(range(2, total.ndim)), keepdims=True), axis=0)
+    return kinds, (kinds * (others + numpy.exp(at_top - total) * (top - others))).sum(0)
 
 
-def _beside(kinds, y):
-    """(B, K) → (B, 1…, K), to stand beside the pixels (B, …)."""
-    return kinds.reshape(len(kinds), *[1] * (y.ndim - 1), -1)
+def _beside(y, of_kinds):
+    """(K,) → (K, 1, …), to stand beside the pixels (B, …)."""
+    return of_kinds.reshape(-1, *[1] * y.ndim)
 
 
 def pixel_network(schedule, table, inner, learned_variance=False):
@@ -158,7 +158,7 @@ def pixel_network(schedule, table, inner, learned_variance=False):
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
         at = schedule.at(t, x)
-        log_snr, signal, log_top, top = like(x, at.log_snr, numpy.sqrt(at.alpha_bar), table.log_top, table.top)
+        log_snr, signal, log_top, top = like(x, at.log_snr, numpy.sqrt(at.alpha_bar), _beside(x, table.log_top), table.top)
         y, log_snr = x / signal, numpy.broadcast_to(log_snr, x.shape)
         kinds, alone = pixels_alone(table, y, log_snr)
 
@@ -170,13 +170,11 @@ def pixel_network(schedule, table, inner, learned_variance=False):
         others, evidence, *their_variance = table((snr * y + tau * m) / both, np.log(both), learned_variance)
         # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
         apart = 0.5 * snr * tau / both * (y - m) ** 2
-        log_odds = np.expand_dims(4 * c - 0.5 * snr * (y - top) ** 2 + apart, -1) + log_top - evidence
-        kinds, is_top = _beside(kinds, y), sigmoid(log_odds)
-        x_0 = np.sum(kinds * (others + is_top * (top - others)), -1)
+        is_top = sigmoid(4 * c - 0.5 * snr * (y - top) ** 2 + apart + log_top - evidence)
+        x_0 = np.sum(kinds * (others + is_top * (top - others)), 0)
         if not learned_variance:
             return back(x_0)
-        beside = np.expand_dims(x_0, -1)
-        spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - beside) ** 2) + is_top * (top - beside) ** 2), -1)
+        spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - x_0) ** 2) + is_top * (top - x_0) ** 2), 0)
         return back(x_0), back(v_from_spread(schedule, spread, t))
 
     return Network(inner.init, apply)
