@@ -10,6 +10,7 @@ left held-out ones at 1.076 bits/dim, and at 1.089 with Adam.  After half an hou
 import numpy as np
 
 from .network.weights import leaves
+from .threads import in_halves
 from .training import adam
 
 
@@ -51,11 +52,14 @@ def muon(weights, momentum=0.95):
 
     def step(state, gradient, rate):
         new = adam(state, gradient, rate)  # for all others
-        for piece, rows, columns in matrices:
-            g = gradient[piece]
-            m = momentum * state.first_moment[piece] + (1 - momentum) * g
-            direction = orthogonalised((momentum * m + (1 - momentum) * g).reshape(rows, columns)).ravel()
-            new.first_moment[piece] = m
-            new.weights[piece] = state.weights[piece] - float(rate * 0.2 * max(rows, columns) ** 0.5) * direction
+
+        def move(some):
+            for piece, rows, columns in (matrices[i] for i in some):
+                g = gradient[piece]
+                m = momentum * state.first_moment[piece] + (1 - momentum) * g
+                direction = orthogonalised((momentum * m + (1 - momentum) * g).reshape(rows, columns)).ravel()
+                new.first_moment[piece] = m
+                new.weights[piece] = state.weights[piece] - float(rate * 0.2 * max(rows, columns) ** 0.5) * direction
+        in_halves(move, np.arange(len(matrices)))
         return new
     return step
