@@ -51,18 +51,13 @@ def cross_entropy(weights, x, labels):
     return anp.mean(anp.log(anp.sum(anp.exp(logits), 1)) - anp.sum(logits * np.eye(10, dtype=np.float32)[labels], 1))
 
 
-def moved(x, rng):
-    """Each digit by up to two pixels, as its writer might have put it."""
-    return np.stack([np.roll(image, shift, (0, 1)) for image, shift in zip(x, rng.integers(-2, 3, (len(x), 2)))])
-
-
 def learn(images, labels, rng, steps):
     template, rate = init(rng), training.warm_up_and_decay(3e-3)
     state = training.State(0, pack(template), None, *np.zeros((2, pack(template).size), np.float32))
     objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, template), *batch)))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        _, gradient = objective(state.weights, data.from_levels(moved(images[rows], rng)), labels[rows])
+        _, gradient = objective(state.weights, data.from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
     return unpack(state.weights, template)
 

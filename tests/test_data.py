@@ -113,6 +113,22 @@ def test_digits_look_like_their_labels():
     assert (guess == digits.held_out_labels).mean() > 0.75
 
 
+@pytest.mark.parametrize("most, share", [(1, 0.5), (2, 1), (3, 0)])
+def test_a_nudged_image_has_moved_as_a_whole(most, share):
+    """Every one is its image at one of the (2·most + 1)² places, black where nothing is left; as many as the share (six standard errors)."""
+    N, places = 400, range(-most, most + 1)
+    images = np.random.default_rng(0).integers(1, 256, (N, 9, 8), np.uint8)
+    found, seen = data.nudged(images, np.random.default_rng(1), most, share), []
+    assert found.shape == images.shape and found.dtype == np.uint8
+    for before, after in zip(images, found):
+        wide = np.pad(before, 2 * most)
+        seen += [(i, j) for i in places for j in places
+                 if np.array_equal(after, wide[2 * most - i:2 * most - i + 9, 2 * most - j:2 * most - j + 8])]
+    assert len(seen) == N and (share < 1 or set(seen) == {(i, j) for i in places for j in places})
+    moving = share * (1 - 1 / len(places) ** 2)
+    assert abs(np.mean([place != (0, 0) for place in seen]) - moving) <= 6 * np.sqrt(moving * (1 - moving) / N)
+
+
 def test_digits_carry_their_licence():
     with np.load(data.MNIST_5K) as arrays:
         text = " ".join(arrays["licence"])

@@ -69,6 +69,19 @@ def mnist():
     return Digits(images[:4500], labels[:4500], images[4500:], labels[4500:])
 
 
+def nudged(images, rng, most, share=1.0):
+    """The images, a share of them, drawn at random, moved by up to `most` pixels up or down and left or right.
+
+    A digit remains that digit, as its writer might have put it.  images: (N, H, W) with a black of 0, which comes in
+    where the rest has moved away.
+    """
+    N, H, W = images.shape
+    framed = np.pad(images, ((0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(framed, (H, W), (1, 2))
+    rows, columns = np.where(rng.random(N) < share, rng.integers(2 * most + 1, size=(2, N)), most)
+    return windows[np.arange(N), rows, columns]
+
+
 def mnist_full(folder=None, mirrors=MIRRORS):
     """All of MNIST: 60,000 digits to train on and its 10,000 test digits held out.
 
