@@ -74,8 +74,8 @@ def open_data(name, held_out=2000):
     """The data set of that name: a toy, "mnist", "mnist_full", a folder of MNIST's idx files, or your own file.
 
     Toys are drawn afresh for every batch.  A file's points are shifted and scaled to mean 0 and variance 1 in each
-    coordinate, and a tenth of its rows is held out.  Of the shipped digits, which are few, every other one is drawn up to
-    a pixel off its place.  ValueError: no such data.
+    coordinate, and a tenth of its rows is held out.  The shipped digits, which are few and soon known by heart, are drawn
+    as they are or, as often, up to a pixel off their place.  ValueError: no such data.
     """
     if name in toys.TOYS:
         source = toys.toy(name)
