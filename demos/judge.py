@@ -1,7 +1,7 @@
 """Digits: how far are samples from real ones, and are they new?
 
     python demos/judge.py                                    # how this judge sees spoiled digits: a scale to read it by
-    python demos/judge.py mnist-out/run/samples.npy          # samples beside them: uint8 (N, 28, 28), 500 or more
+    python demos/judge.py mnist-out/samples.npy              # samples beside them: uint8 (N, 28, 28), 500 or more
 
 A classifier made of our own layers learns half of the training digits, for about a minute.  In its last hidden layer
 the Fréchet distance is taken between samples and held-out digits, |μ − μ'|² + tr(C + C' − 2(CC')^½) with means and

@@ -5,7 +5,7 @@ gradient is a matrix, too, U·diag(s)·Vᵀ, and a few of its s are far larger t
 anything is learned.  Muon goes along U·Vᵀ, the same directions with one length for all.
 
 What it earned: five minutes on the shipped digits (`train --data mnist --minutes 5`, `elbo --n 100 --variance beta_tilde`)
-left held-out ones at 1.076 bits/dim, and at 1.089 with Adam.  After half an hour it was 1.06 with either.
+left held-out ones at 1.059 bits/dim, and at 1.067 with `--optimiser adam`.
 """
 import numpy as np
 
