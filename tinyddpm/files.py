@@ -9,9 +9,11 @@ import glob
 import io
 import math
 import os
+import signal
+import threading
 import warnings
 import zipfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 
@@ -140,6 +142,29 @@ def replace(path, write):
     finally:
         with suppress(OSError):  # it has its own name by now, or there never was one
             partial.unlink()
+
+
+@contextmanager
+def interrupts_held():
+    """Ctrl-C, SIGTERM and SIGHUP wait for the end of the block.
+
+    An exception amid a finaliser, such as ZipFile has, goes no further: Python prints it and carries on, and the
+    program would never know that it was asked to stop.
+    """
+    held, names = [], ("SIGINT", "SIGTERM", "SIGHUP")
+    if threading.current_thread() is not threading.main_thread():  # signals are handled in that one alone
+        names = ()
+    usual = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names if hasattr(signal, name))}
+    usual = {number: handler for number, handler in usual.items() if callable(handler)}  # not those that are ignored
+    for number in usual:
+        signal.signal(number, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)
 
 
 def forget_partials(path):

@@ -345,7 +345,8 @@ def save(folder, run, generator, log=()):
     rows = ["step,loss,gradient_norm,seconds", *("%d,%.6g,%.6g,%.2f" % row for row in log)]
     histograms = {} if run.table is None else run.table.histograms._asdict()
     packed = io.BytesIO()  # in memory first: where a disk is full, a ZipFile of NumPy 1 complains once more when it is forgotten
-    np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms)
+    with files.interrupts_held():
+        np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)), **run.state._asdict(), **histograms)
     new = run.state.step == 0 or not (folder / "settings.json").exists()
     if new:
         files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
