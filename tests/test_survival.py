@@ -65,10 +65,10 @@ def test_interrupted_anywhere_and_resumed_is_never_interrupted(whole, tmp_path, 
 
 
 def test_an_interrupt_amid_a_finaliser_is_not_lost(whole, tmp_path, monkeypatch):
-    """NumPy's ZipFile has one, and what is raised there Python swallows."""
+    """NumPy's ZipFile has one, and what is raised there Python swallows.  SIGTERM: a shell may have SIGINT ignored."""
     class Interrupted:
         def __del__(self):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
     savez, calls = np.savez, itertools.count(1)
 
