@@ -136,7 +136,8 @@ def variance_table(schedule, variance="beta"):
 def learned_variance(schedule, x_t, t, v):
     """exp(v·log β_t + (1 − v)·log β̃_t): for v in 0…1 a variance between the two extremes (Improved DDPM eq 15).
 
-    v: the shape of x_t, from the network.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 stands in.
+    v: the shape of x_t, from the network, which nothing keeps within 0…1; far outside, the variance leaves what x_t's
+    dtype can hold.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 stands in.
     """
     check_same_shape(x_t=x_t, v=v)
     log_beta, log_smallest = like(x_t, *_log_extremes(schedule, x_t, t))
