@@ -66,7 +66,7 @@ def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
 
 def main(kills, seed):
     chance, all_same = random.Random(seed), True
-    for name, settings, kills in (("points", [*SETTINGS, "--steps", "20000"], kills),
+    for name, settings, kills in (("points", [*SETTINGS, "--steps", "100000"], kills),
                                   ("digits", [*SETTINGS, "--data", "mnist", "--steps", "3000"], -(-kills // 5))):
         with tempfile.TemporaryDirectory() as scratch:
             whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
