@@ -388,8 +388,12 @@ def with_row_1(value):
     return np.where(np.arange(3)[:, None] == 1, value, POINTS)
 
 
+SIGNALLING = np.array([[0, 0], [0x7FA00000, 0], [0, 0]], ">u4").view(">f4")  # a NaN that says so when it is cast
+
+
 @pytest.mark.parametrize("name, content, mention", [
     ("a.npy", npy(with_row_1(np.nan)), "row 1"), ("a.npy", npy(with_row_1(-np.inf)), "row 1"),
+    ("a.npy", npy(SIGNALLING), "row 1"), ("a.npy", npy(with_row_1(np.longdouble("1e600"))), "row 1"),
     ("a.csv", b"1,2\n3,nan\n", "row 1"), ("a.npy", npy(POINTS[:1]), "(1, 2)"), ("a.npy", npy(IMAGES[:1]), "N >= 2"),
     ("a.npy", npy(POINTS[:0]), "(0, 2)"), ("a.npy", npy(POINTS[:, :0]), "(3, 0)"), ("a.npy", npy(POINTS[0]), "(2,)"),
     ("a.npy", npy(np.float64(3)), "()"), ("a.npy", npy(IMAGES[None, ..., None]), "(1, 5, 3, 2, 1)"),

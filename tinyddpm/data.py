@@ -214,7 +214,8 @@ def load(path):
         return data
     if 8 * (data.size + len(data)) > LARGEST:  # float64, and a row number when they are shuffled
         raise ValueError(f"data file {str(path)!r} holds {data.shape} numbers: as float64 they take more than {LARGEST} bytes")
-    data = data.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
+        data = data.astype(np.float64, copy=False)
     astray = np.flatnonzero(~np.isfinite(data).all(1))
     if astray.size:
         raise ValueError(f"data file {str(path)!r} has a NaN or an infinity in row {astray[0]}, counted from 0: "
