@@ -9,8 +9,8 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["tinyddpm", "tinyddpm.network", "tinyddpm.network.primitives"],
-    package_data={"tinyddpm": ["mnist_5k.npz"]},
+    packages=["tinyddpm", "tinyddpm.network", "tinyddpm.network.primitives", "tinyddpm.images", "tinyddpm.app"],
+    package_data={"tinyddpm.app": ["mnist_5k.npz"]},
     python_requires=">=3.10",
     install_requires=["numpy>=1.26", "autograd[scipy]>=1.7", "matplotlib>=3.6", "threadpoolctl", "tqdm"],
     extras_require={

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tinyddpm import files
-from tinyddpm.console import one_sentence_for_mistakes, write_json
+from tinyddpm.app import files
+from tinyddpm.app.console import one_sentence_for_mistakes, write_json
 
 HERE = Path(__file__).parent
 # In the order of the derivation; a demo of digits takes the denoiser that the first of them has trained.

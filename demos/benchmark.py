@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
 
 CONTENDERS = {"tinyddpm": None, "torch": "PyTorch eager", "jax": "JAX jit"}
 WIDTH, DEPTH, T = 128, 3, 1000
@@ -146,8 +146,8 @@ def worker(name):
     from tinyddpm import conv_denoiser, linear, mlp as our_mlp, simple_loss
     from tinyddpm import training
     from tinyddpm.network import time_embedding
-    from tinyddpm.run import LEAST
-    from tinyddpm.threads import denoise_in_halves, gradient_in_halves, last_in_halves, one_blas_thread
+    from tinyddpm.app.run import LEAST
+    from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, last_in_halves, one_blas_thread
     from autograd import value_and_grad
 
     schedule, theirs = linear(T), {"torch": Torch, "jax": Jax}.get(name)
@@ -337,7 +337,7 @@ def main(out, rounds, quick, as_json):
     say("peak memory of conv training, batch 128: " + ", ".join(f"{name} {mb:.0f} MB" for name, mb in report["peak_memory_mb"].items()))
     say("import: " + ", ".join(f"{name} {s:.2f} s" for name, s in report["import_seconds"].items()))
 
-    from tinyddpm import plot
+    from tinyddpm.app import plot
     from matplotlib.figure import Figure
 
     out.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,9 @@ independent draws of q(x_0 | x_t).  The mean of K draws has 1 + 1/K times it.  W
 # %%
 import numpy as np
 
-from tinyddpm import ancestral_sampling, last, mnist, plot, predict
-from tinyddpm.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import ancestral_sampling, last, mnist, predict
+from tinyddpm.app import plot
+from tinyddpm.app.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.schedule import respace
 
 SIGMAS = (0.5, 1.0, 1.5)  # black is −1 and white is 1

@@ -10,8 +10,9 @@ Below, the same two samplers on two moons, with their exact denoiser; the data a
 # %%
 import numpy as np
 
-from tinyddpm import ddim_sampling, ddim_step, last, linear, plot, predict, toy
-from tinyddpm.console import counted, demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import ddim_sampling, ddim_step, last, linear, predict, toy
+from tinyddpm.app import plot
+from tinyddpm.app.console import counted, demo_parser, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.oracle import gaussian_chain
 from tinyddpm.reverse import sampling_times
 

@@ -10,9 +10,10 @@ forward.png; and the Markov chain itself, step by step, as a film: forward.gif, 
 # %%
 import numpy as np
 
-from tinyddpm import diffuse, forward, linear, marginal, mnist, plot, prior_term, toy
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
-from tinyddpm.data import from_levels, to_images
+from tinyddpm import diffuse, forward, linear, marginal, mnist, prior_term, toy
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
+from tinyddpm.app.data import from_levels, to_images
 
 CHOSEN = plot.OTHERS[0], plot.OTHERS[2]  # the colours of the two chosen x_0
 SIDE = np.linspace(-2.8, 2.8, 141)  # of the square that is seen

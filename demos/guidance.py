@@ -13,12 +13,13 @@ w = −1 knows no label, w = 0 is the learned q(x_0 | y), and w > 0 exaggerates 
 import numpy as np
 from autograd import value_and_grad
 
-from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, marginal, mnist, plot, train,
-                      v_loss)
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
-from tinyddpm.data import from_levels, to_images
+from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, marginal, mnist, train,
+    v_loss)
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
+from tinyddpm.app.data import from_levels, to_images
 from tinyddpm.network.weights import unpack
-from tinyddpm.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
 
 SCHEDULE, NETWORK = cosine(1000), conv_denoiser(1 + 10, outputs=1)
 

@@ -12,8 +12,9 @@ Writes inpaint.png and report.json.
 # %%
 import numpy as np
 
-from tinyddpm import FiniteData, ancestral_sampling, diffuse, forward, mnist, plot
-from tinyddpm.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
+from tinyddpm import FiniteData, ancestral_sampling, diffuse, forward, mnist
+from tinyddpm.app import plot
+from tinyddpm.app.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
                               write_picture)
 from tinyddpm.gaussian import standard_normal
 from tinyddpm.schedule import respace

@@ -11,8 +11,9 @@ chain to make a third one of them.  Writes interpolate.png and report.json.
 # %%
 import numpy as np
 
-from tinyddpm import diffuse, mnist, plot, predict, reverse
-from tinyddpm.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import diffuse, mnist, predict, reverse
+from tinyddpm.app import plot
+from tinyddpm.app.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.schedule import respace
 
 

@@ -21,13 +21,14 @@ import numpy as np
 from autograd import value_and_grad
 from tqdm import tqdm
 
-from tinyddpm import data, plot, training
-from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
-from tinyddpm.network.conv import conv_init, conv_layer, space_to_depth
+from tinyddpm import training
+from tinyddpm.app import data, plot
+from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.network.unet import conv_init, conv_layer, space_to_depth
 from tinyddpm.network.layers import dense, dense_init
 from tinyddpm.network.primitives import normalise, silu
 from tinyddpm.network.weights import pack, unpack
-from tinyddpm.threads import gradient_in_halves, in_halves
+from tinyddpm.network.threads import gradient_in_halves, in_halves
 
 FEATURES = 32
 

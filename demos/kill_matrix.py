@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tinyddpm import plot
-from tinyddpm.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.app import plot
+from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "museum"))
 from exhibits import EXHIBITS  # noqa: E402
-from workshop import broken_by, implementation, laws  # noqa: E402
+from loader import broken_by, implementation, laws  # noqa: E402
 
 
 def row(exhibit, examples):

@@ -10,11 +10,12 @@ exactly, for Gaussian data.  Writes ledger.png; the report has the network's −
 # %%
 import numpy as np
 
-from tinyddpm import cosine, first_form_terms, ledger, linear, log_snr_uniform, plot, simple_weights, toy
-from tinyddpm.console import counted, demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
+from tinyddpm import cosine, first_form_terms, ledger, linear, log_snr_uniform, simple_weights, toy
+from tinyddpm.app import plot
+from tinyddpm.app.console import counted, demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
 from tinyddpm.oracle import optimal_variance, terms_from_error
-from tinyddpm.run import fit, open_data, start
-from tinyddpm.threads import one_blas_thread
+from tinyddpm.app.run import fit, open_data, start
+from tinyddpm.network.threads import one_blas_thread
 
 
 def trained(dataset, seed, steps, T, **choices):

@@ -11,8 +11,9 @@ with the ELBO of held-out digits in bits per dimension.  The run folder beside t
 # %%
 import numpy as np
 
-from tinyddpm import ancestral_sampling, plot, run as runs
-from tinyddpm.console import (counted, demo_parser, finish, numbers, one_sentence_for_mistakes, positive, print_ledger,
+from tinyddpm import ancestral_sampling
+from tinyddpm.app import plot, run as runs
+from tinyddpm.app.console import (counted, demo_parser, finish, numbers, one_sentence_for_mistakes, positive, print_ledger,
                               train_with_bar, whole, write_picture)
 
 

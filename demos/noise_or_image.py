@@ -12,11 +12,12 @@ noise_or_image.png.
 import autograd.numpy as np
 import numpy
 
-from tinyddpm import as_denoiser, diffuse, linear, mlp, plot, reverse, simple_loss, toy, training
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
+from tinyddpm import as_denoiser, diffuse, linear, mlp, reverse, simple_loss, toy, training
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
 from tinyddpm.oracle import excess
 from tinyddpm.schedule import like
-from tinyddpm.threads import one_blas_thread
+from tinyddpm.network.threads import one_blas_thread
 
 NAMES = {"eps": "ε", "x_0": "x₀", "v": "v", "score": "score"}
 COLOURS = dict(zip(NAMES, (plot.MODEL, *plot.OTHERS)))

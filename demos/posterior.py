@@ -10,8 +10,9 @@ known; at t = 1 the prior is the point x_0 itself, and no likelihood moves it.  
 # %%
 import numpy as np
 
-from tinyddpm import cosine, diffuse, forward, marginal, plot, posterior
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import cosine, diffuse, forward, marginal, posterior
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
 
 PRIOR, LIKELIHOOD, PRODUCT = plot.DATA, plot.OTHERS[1], plot.MODEL
 

@@ -10,8 +10,9 @@ are bits that could be sent), and two of them as they are received.
 # %%
 import numpy as np
 
-from tinyddpm import mnist, plot, predict, transition
-from tinyddpm.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
+from tinyddpm import mnist, predict, transition
+from tinyddpm.app import plot
+from tinyddpm.app.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
                               write_picture)
 
 SHARES = (0, 0.02, 0.06, 0.12, 0.22, 0.36, 0.6, 1)  # of all bits: where to look at what has been received

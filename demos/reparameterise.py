@@ -13,8 +13,9 @@ import autograd.numpy as np
 import numpy
 from autograd import grad
 
-from tinyddpm import Gaussian, plot
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import Gaussian
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
 
 COLOURS = {"pathwise": plot.MODEL, "score function": plot.OTHERS[0], "score function, baseline": plot.OTHERS[1]}
 

@@ -9,8 +9,9 @@ nothing is sampled.  Writes surprises.png, a panel for each.
 # %%
 import numpy as np
 
-from tinyddpm import Mixture, bits_per_dim, linear, plot, predict, prior_term, reverse
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm import Mixture, bits_per_dim, linear, predict, prior_term, reverse
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.oracle import gaussian_chain, gaussian_terms
 
 

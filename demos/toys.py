@@ -13,12 +13,13 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from tinyddpm import ancestral_sampling, ddim_sampling, last, ledger, plot, toy
-from tinyddpm.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
+from tinyddpm import ancestral_sampling, ddim_sampling, last, ledger, toy
+from tinyddpm.app import plot
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
 from tinyddpm.elbo import mean_and_error
 from tinyddpm.oracle import excess
-from tinyddpm.run import fit, open_data, start
-from tinyddpm.threads import one_blas_thread
+from tinyddpm.app.run import fit, open_data, start
+from tinyddpm.network.threads import one_blas_thread
 from tinyddpm.toys import TOYS
 
 

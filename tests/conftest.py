@@ -5,8 +5,12 @@ fewer and looks for no smaller counterexample (for mutation testing).
 `--implementation` puts another implementation before the laws: see tests/README.md.
 """
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import Phase, settings
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))  # tests of the long checks import them
 
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

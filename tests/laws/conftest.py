@@ -4,7 +4,7 @@ import functools
 import importlib.util
 from pathlib import Path
 
-import draws
+import strategies
 import hypothesis
 import numpy as np
 import pytest
@@ -67,11 +67,11 @@ def ddpm(request):
         pytest.skip(f"{path} needs what is not installed here: {error}")
     except Exception as error:
         pytest.fail(f"{path} cannot be imported: {type(error).__name__}: {error}", pytrace=False)
-    draws.PRECISION = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
-    if draws.PRECISION not in ("float32", "float64"):
-        pytest.fail(f"{path}: PRECISION = {draws.PRECISION!r}: float32 or float64", pytrace=False)
+    strategies.PRECISION = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
+    if strategies.PRECISION not in ("float32", "float64"):
+        pytest.fail(f"{path}: PRECISION = {strategies.PRECISION!r}: float32 or float64", pytrace=False)
     yield OnTrial(module, request.config.getoption("strict_laws"))
-    draws.PRECISION = "float64"
+    strategies.PRECISION = "float64"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,7 @@
 """A. The schedule.  Functions only: no oracle, no chance."""
 import numpy as np
 import pytest
-from draws import assert_close, betas, round_off, tables
+from strategies import assert_close, betas, round_off, tables
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

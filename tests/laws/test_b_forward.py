@@ -1,6 +1,6 @@
 """B. The forward process.  Functions only: no oracle, no chance."""
 import numpy as np
-from draws import assert_close, betas, cases, column, tables
+from strategies import assert_close, betas, cases, column, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 """C. The posterior q(x_{t−1} | x_t, x_0).  Functions only: no oracle, no chance."""
 import numpy as np
-from draws import assert_close, betas, cases, column, log_normal, tables
+from strategies import assert_close, betas, cases, column, log_normal, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

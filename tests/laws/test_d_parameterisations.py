@@ -1,6 +1,6 @@
 """D. One guess under four names.  Functions only: no oracle, no chance."""
 import numpy as np
-from draws import assert_close, cases, column, round_off, tables
+from strategies import assert_close, cases, column, round_off, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """E. KL of diagonal Gaussians.  Functions only; the Monte-Carlo law says so."""
 import mpmath
 import numpy as np
-from draws import assert_close, cases, log_normal
+from strategies import assert_close, cases, log_normal
 from hypothesis import given
 from hypothesis import strategies as st
 

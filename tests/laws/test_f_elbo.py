@@ -5,7 +5,7 @@ Gaussian data, ε* = √(1 − ᾱ_t)·(x_t − √ᾱ_t·m)/(ᾱ_t·s + 1 − �
 """
 import numpy as np
 import pytest
-from draws import assert_close, betas, cases, log_normal, tables
+from strategies import assert_close, betas, cases, log_normal, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """G. The decoder, L_0.  Functions only, against Φ in many digits."""
 import mpmath
 import numpy as np
-from draws import assert_close
+from strategies import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 

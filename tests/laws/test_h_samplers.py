@@ -1,7 +1,7 @@
 """H. Samplers.  Functions only, with probes in the place of noise; the convergence law needs an exact oracle."""
 import numpy as np
 import pytest
-from draws import assert_close, betas, cases, tables
+from strategies import assert_close, betas, cases, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 """I and J. Learning: what the loss, the times, the average and the embedding owe.  Functions only, but where said."""
 import numpy as np
-from draws import assert_close, betas, cases, tables
+from strategies import assert_close, betas, cases, tables
 from hypothesis import given
 from hypothesis import strategies as st
 

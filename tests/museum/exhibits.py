@@ -4,7 +4,7 @@ Those with a place under `seen` were made there by other people, as reported in 
 the wrong line is our own, in our own code.  Those marked "ours" are what a tired programmer could write.  An exhibit
 is caught by the law it names, and often by others: `demos/kill_matrix.py` shows which.
 """
-from workshop import Exhibit
+from loader import Exhibit
 
 BAYES, WEIGHTS, FIRST = "test_posterior_is_bayes_rule", "test_posterior_weights", "test_posterior_at_the_first_step_is_x_0"
 COMPOSE, MOMENTS, VISITED = "test_marginal_is_the_composition_of_steps", "test_sampler_moments_are_exact", "test_every_time_is_visited_once"

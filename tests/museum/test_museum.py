@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exhibits import EXHIBITS  # noqa: E402
-from workshop import broken_by, implementation, laws  # noqa: E402
+from loader import broken_by, implementation, laws  # noqa: E402
 
 LAWS = laws()
 

@@ -5,7 +5,7 @@ float32 arrays, and `apply(weights, x_t, t)` guesses the noise in x_t.  With the
 is a denoiser.  Read `primitives` (what autograd is taught), then `layers`, then `mlp` for points,
 with its block in `residual`, and `conv` for images.
 """
-from .conv import conv_denoiser
+from .unet import conv_denoiser
 from .layers import Network, time_embedding
 from .mlp import mlp
 

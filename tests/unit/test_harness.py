@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-LAWS = Path(__file__).parent / "laws"
+LAWS = Path(__file__).parents[1] / "laws"
 NONSENSE = """
 import numpy as np
 

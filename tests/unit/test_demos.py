@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tinyddpm import conv_denoiser, mlp, time_embedding
-from tinyddpm.network.conv import conv_layer, depth_to_space, space_to_depth
+from tinyddpm.network.unet import conv_layer, depth_to_space, space_to_depth
 from tinyddpm.network.layers import dense
 from tinyddpm.network.primitives import normalise, silu
 from tinyddpm.network.weights import leaves
 
-DEMOS = sorted((Path(__file__).parent.parent / "demos").glob("[!_]*.py"))
+DEMOS = sorted((Path(__file__).parents[2] / "demos").glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: demo.stem)

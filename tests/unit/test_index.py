@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The equation index")[2].partition("\n## ")[0]
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.splitlines() if line.startswith("| ")][1:]
 TESTS = {node.name: ast.get_docstring(node) or "" for file in (ROOT / "tests").glob("**/test_*.py")

@@ -5,7 +5,8 @@ from autograd import grad
 from autograd.test_util import check_grads
 
 from tinyddpm import Gaussian, Network, as_denoiser, conv_denoiser, ledger, log_snr_uniform, simple_weights, step_term
-from tinyddpm import pixels, run as runs
+from tinyddpm.app import run as runs
+from tinyddpm.images import pixels
 from tinyddpm.network.weights import pack, unpack
 from tinyddpm.reverse import learned_variance
 from tinyddpm.schedule import grey_levels

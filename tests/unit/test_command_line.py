@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyddpm import run as runs
-from tinyddpm.__main__ import main
+from tinyddpm.app import run as runs
+from tinyddpm.app.command_line import main
 
 SMALL = ["--steps", "12", "--batch", "8", "--width", "8", "--depth", "1", "--T", "6"]
 

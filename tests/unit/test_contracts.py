@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyddpm
-from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser, bits_per_dim, conv_denoiser,
-                      cosine, data, ddim_sampling, ddim_step, diffuse, elbo, first_form_terms, forward, grey_levels, hybrid_loss,
-                      last, ledger, linear, load, log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse, simple_loss,
-                      simple_weights, step_term, time_embedding, toy, toys, train, training, transition, v_loss, vlb_loss)
+from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser,
+    bits_per_dim, conv_denoiser, cosine, ddim_sampling, ddim_step, diffuse, elbo,
+    first_form_terms, forward, grey_levels, hybrid_loss, last, ledger, linear, load,
+    log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse,
+    simple_loss, simple_weights, step_term, time_embedding, toy, toys, train, training,
+    transition, v_loss, vlb_loss)
+from tinyddpm.app import data
 from tinyddpm.network.weights import leaves
 from tinyddpm.schedule import respace
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import Gaussian, bits_per_dim
-from tinyddpm.data import from_levels
+from tinyddpm.app.data import from_levels
 from tinyddpm.gaussian import log_normal_interval, standard_normal, standard_normal_like
 
 LEVELS = from_levels(np.arange(256)).astype(float)[:, None]

@@ -1,6 +1,6 @@
 """Would a changed line be noticed?
 
-    pip install cosmic-ray && python tests/mutation.py --out mutation-out
+    pip install cosmic-ray && python tests/tools/mutation.py --out mutation-out
 
 changes one operator, comparison or number of the mathematical core at a time, in a copy of the repository, and lets the
 laws and the core's own tests look for it; then prints the score and every change that nothing noticed.  A run that was
@@ -32,7 +32,7 @@ exclude-operators = [
     "core/ReplaceBinaryOperator_(Mul|Div)_(Add|Sub|Pow)", "core/ReplaceBinaryOperator_(Add|Sub)_(Mul|Div|Pow)",
     "core/ReplaceBinaryOperator_Pow_(Add|Sub|Div)"]
 """
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 
 
 def serve(copy):
@@ -44,7 +44,7 @@ def serve(copy):
     import hypothesis  # noqa: F401
     import mpmath  # noqa: F401
     import pytest
-    own, others = ([f"tests/test_{module}.py" for group in GROUPS for module in group if (module in copy.name) == mine]
+    own, others = ([f"tests/unit/test_{module}.py" for group in GROUPS for module in group if (module in copy.name) == mine]
                    for mine in (True, False))
     os.chdir(copy)
     sys.path.insert(0, str(copy))

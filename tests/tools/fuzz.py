@@ -1,7 +1,7 @@
 """Every reader of foreign bytes, and one rule for all of them: a good file is read, any other is a ValueError of one line.
 
-    pip install atheris && python tests/fuzz.py --inputs 1000000     # guided by coverage; without atheris, blindly
-    python tests/fuzz.py --reader idx --inputs 10000
+    pip install atheris && python tests/tools/fuzz.py --inputs 1000000     # guided by coverage; without atheris, blindly
+    python tests/tools/fuzz.py --reader idx --inputs 10000
 
 A crash, a hang of more than ten seconds, more than 1 GB of memory, any other exception, or a warning ends it with the
 input in hand.  The suite does a short round of the same (test_hostile.py).
@@ -27,9 +27,9 @@ except ImportError:
 
 if __name__ == "__main__" and atheris is not None:
     with atheris.instrument_imports(include=["tinyddpm", "zipfile", "gzip", "json", "numpy.lib"]):
-        import tinyddpm.data
-        import tinyddpm.run
-from tinyddpm import data, files, run as runs
+        import tinyddpm.app.data
+        import tinyddpm.app.run
+from tinyddpm.app import data, files, run as runs
 
 POINTS = np.arange(12.0).reshape(6, 2) ** 2
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)

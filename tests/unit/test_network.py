@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import conv_denoiser, cosine, mlp, simple_loss, time_embedding
-from tinyddpm.network.conv import depth_to_space, space_to_depth
+from tinyddpm.network.unet import depth_to_space, space_to_depth
 from tinyddpm.network.layers import dense_init
 from tinyddpm.network.residual import residual, residual_by_parts
 from tinyddpm.network.weights import leaves, pack, unpack

@@ -1,7 +1,7 @@
 """Who obeys which law?
 
-    python tests/scoreboard.py                       # tinyddpm and every adapter whose library is installed
-    python tests/scoreboard.py homework.py           # yours
+    python tests/tools/scoreboard.py                       # tinyddpm and every adapter whose library is installed
+    python tests/tools/scoreboard.py homework.py           # yours
 
 prints a table in Markdown, a law a row, and below it the smallest counterexample found for each failure, with the
 verdict that NAME.known gives, `law: verdict: reason`.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 HOLDS, LACKS = "holds", "–"
 
 

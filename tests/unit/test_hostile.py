@@ -17,8 +17,8 @@ from fuzz import IMAGES, POINTS, Readers, idx, mutated, saved, small_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyddpm import run as runs
-from tinyddpm.__main__ import main
+from tinyddpm.app import run as runs
+from tinyddpm.app.command_line import main
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from kills import SETTINGS, contents, kill_and_resume
+from kill_resume import SETTINGS, contents, kill_and_resume
 
-from tinyddpm import files, training
-from tinyddpm import run as runs
-from tinyddpm.__main__ import main
+from tinyddpm import training
+from tinyddpm.app import files
+from tinyddpm.app import run as runs
+from tinyddpm.app.command_line import main
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_one_process_trains_in_a_folder(whole, tmp_path, capsys):
 
 def test_each_writer_has_a_file_of_its_own(whole, tmp_path):
     """Two that write one file, the second while the first is at it: each writes it whole, and the later stands."""
-    target, code = tmp_path / "x", "import sys; from pathlib import Path; from tinyddpm import files; files.replace(Path(sys.argv[1]), lambda file: file.write(b'second'))"
+    target, code = tmp_path / "x", "import sys; from pathlib import Path; from tinyddpm.app import files; files.replace(Path(sys.argv[1]), lambda file: file.write(b'second'))"
 
     def write(file):
         file.write(b"first, ")

@@ -1,6 +1,6 @@
 """A long training: is its memory flat, and every number finite?
 
-    python tests/long_run.py --minutes 30
+    python tests/tools/long_run.py --minutes 30
 
 trains on the shipped digits by the command line and looks at the process's memory twenty times.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyddpm import data, run as runs
+from tinyddpm.app import data, run as runs
 
 
 def megabytes(process):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyddpm import Ledger, cosine, linear, plot
+from tinyddpm import Ledger, cosine, linear
+from tinyddpm.app import plot
 
 RNG = np.random.default_rng(0)
 

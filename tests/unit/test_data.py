@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyddpm import data, toys
+from tinyddpm import toys
+from tinyddpm.app import data
 from tinyddpm.oracle import Mixture
 
 every_toy = pytest.mark.parametrize("name", toys.TOYS)
@@ -333,7 +334,7 @@ def test_two_processes_download_at_once(server):
     code = f"""if True:
         import pooch
         from pathlib import Path
-        from tinyddpm import data
+        from tinyddpm.app import data
         pooch.os_cache, data.MNIST_SHA256 = lambda name: Path({str(cache)!r}) / name, {data.MNIST_SHA256!r}
         digits = data.mnist_full(mirrors={at("good")!r})
         print([array.tolist() for array in digits] == {[array.tolist() for array in (IMAGES, LABELS, IMAGES[:2] + 1, LABELS[:2] + 1)]!r})"""

@@ -9,9 +9,9 @@ left held-out ones at 1.059 bits/dim, and at 1.067 with `--optimiser adam`.
 """
 import numpy as np
 
-from .network.weights import leaves
-from .threads import in_halves
-from .training import adam
+from ..network.weights import leaves
+from ..network.threads import in_halves
+from ..training import adam
 
 
 def orthogonalised(matrix):

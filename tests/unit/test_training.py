@@ -7,11 +7,13 @@ import pytest
 
 from autograd import value_and_grad
 
-from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, last, log_snr_uniform, mlp, muon, oracle, simple_loss,
-                      threads, toy, train)
+from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, last, log_snr_uniform, mlp,
+    oracle, simple_loss, toy, train)
+from tinyddpm.network import threads
+from tinyddpm.images import muon
 from tinyddpm.network.weights import pack, unpack
 from tinyddpm.reverse import Step
-from tinyddpm.threads import denoise_in_halves, gradient_in_halves
+from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves
 from tinyddpm.training import adam, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
 
 NETWORK = mlp(2, width=32, depth=1, embedding=16)

@@ -23,13 +23,13 @@ import autograd.numpy as np
 import numpy
 from autograd.tracer import getval
 
-from .elbo import simple_weights
-from .forward import diffuse
-from .network.layers import Network, in_dtype_of
-from .network.primitives import sigmoid
-from .reverse import v_from_spread
-from .schedule import like
-from .threads import one_blas_thread
+from ..elbo import simple_weights
+from ..forward import diffuse
+from ..network.layers import Network, in_dtype_of
+from ..network.primitives import sigmoid
+from ..reverse import v_from_spread
+from ..schedule import like
+from ..network.threads import one_blas_thread
 
 LEVELS = numpy.arange(256) / 127.5 - 1
 

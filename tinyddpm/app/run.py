@@ -25,11 +25,13 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 from autograd import value_and_grad
 
-from . import data, elbo, files, muon, pixels, schedule, toys, training
-from .gaussian import Gaussian
-from .network import Network, conv_denoiser, mlp
-from .reverse import TO_EPS
-from .threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+from .. import elbo, schedule, toys, training
+from ..gaussian import Gaussian
+from ..images import muon, pixels
+from ..network import Network, conv_denoiser, mlp
+from ..reverse import TO_EPS
+from ..network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+from . import data, files
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
              "grey_levels": schedule.grey_levels}

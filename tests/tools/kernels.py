@@ -1,6 +1,6 @@
 """The same float32 numbers on other processors?  OpenBLAS and NumPy choose their kernels by processor; here they are told to take others.
 
-    python tests/kernels.py
+    python tests/tools/kernels.py
 
 Compared with the plainest kernel: a network's answer, its gradient, and where forty steps of training lead.  They
 differ in the last digits, because sums are taken in another order; by no more than BOUNDS.  The suite tries two

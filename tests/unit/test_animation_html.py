@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from tinyddpm import plot
+from tinyddpm.app import plot
 
 BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 

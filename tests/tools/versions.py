@@ -1,7 +1,7 @@
 """The suite under every Python and NumPy that can be had: builds a virtual environment for each pair, prints a table.
 
-    python tests/versions.py                                   # all pairs, the whole suite: hours
-    python tests/versions.py --pairs 3.10:1.26 3.13:2.4 -- tests/laws tests/test_contracts.py
+    python tests/tools/versions.py                                   # all pairs, the whole suite: hours
+    python tests/tools/versions.py --pairs 3.10:1.26 3.13:2.4 -- tests/laws tests/unit/test_contracts.py
 
 Pythons are looked for on the PATH and among pyenv's.  What follows -- goes to pytest.
 """
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 PYTHONS, NUMPYS = ["3.10", "3.11", "3.12", "3.13", "3.14"], ["1.26", "2.0", "2.1", "2.2", "2.3", "2.4"]
 
 

@@ -1,6 +1,6 @@
 """Trainings that are killed again and again, at random moments, and resumed: do they end with the same bytes?
 
-    python tests/kills.py --kills 50
+    python tests/tools/kill_resume.py --kills 50
 
 SIGKILL leaves no time for last words, so what a run folder holds at that moment must be enough.  The suite does this
 twice (test_survival.py).
