@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
 
 CONTENDERS = {"tinyddpm": None, "torch": "PyTorch eager", "jax": "JAX jit"}
 WIDTH, DEPTH, T = 128, 3, 1000
@@ -166,7 +166,7 @@ def worker(name):
     def steps(kind, batch, width, count):
         network, weights, draw, rng, _ = prepare(kind, width)
         if not theirs:
-            loop = training.train(network, schedule, draw, rng, 10 ** 9, batch, simple_loss, rate=lambda *_: 1e-3,
+            loop = training.train(schedule, network, draw, rng, 10 ** 9, batch, simple_loss, learning_rate=lambda *_: 1e-3,
                                   differentiate=lambda f: gradient_in_halves(value_and_grad(f), least[kind]))
 
             def our_steps():
@@ -359,7 +359,7 @@ def main(out, rounds, quick, as_json):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmark-out"))
-    parser.add_argument("--rounds", type=whole(1), default=9, help="of each job (%(default)s)")
+    parser.add_argument("--rounds", type=integer_at_least(1), default=9, help="of each job (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the report, and nothing else")
     parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

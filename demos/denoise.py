@@ -11,9 +11,9 @@ independent draws of q(x_0 | x_t).  The mean of K draws has 1 + 1/K times it.  W
 # %%
 import numpy as np
 
-from tinyddpm import ancestral_sampling, last, mnist, predict
+from tinyddpm import ancestral_sampling, final_sample, mnist, predict
 from tinyddpm.app import plot
-from tinyddpm.app.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm.app.console import add_digit_run, progress_over, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.schedule import respace
 
 SIGMAS = (0.5, 1.0, 1.5)  # black is −1 and white is 1
@@ -30,7 +30,7 @@ def main(out, seed, quick, run, digits=16, draws=4, steps=80):
         digits, draws, steps = 4, 4, 5
     x_0 = run.encode(mnist().held_out[:digits]).astype(np.float32)
     rows, decibels = [], {}
-    for sigma in counted("noise levels")(SIGMAS):
+    for sigma in progress_over("noise levels")(SIGMAS):
         # %% y, and the t at which the chain has this noise.
         y = x_0 + np.float32(sigma) * rng.standard_normal(x_0.shape, np.float32)
         t = 1 + int(np.abs(run.schedule.log_snr[1:] + 2 * np.log(sigma)).argmin())
@@ -41,7 +41,7 @@ def main(out, seed, quick, run, digits=16, draws=4, steps=80):
         short, times = respace(run.schedule, np.unique(np.linspace(1, t, steps).round().astype(int)))
         chain = ancestral_sampling(short, lambda x, i: run.denoiser(x, times[i - 1]), np.repeat(x_t, draws, 0), rng,
                                    start=len(times), variance="beta_tilde", clip=run.clip)
-        drawn = last(chain).reshape(digits, draws, 28, 28)
+        drawn = final_sample(chain).reshape(digits, draws, 28, 28)
         decibels[sigma] = {"noisy": psnr(x_0, y), "one draw": psnr(x_0[:, None], drawn),
                            f"mean of {draws}": psnr(x_0, drawn.mean(1)), "guess x̂₀": psnr(x_0, guess)}
         rows.append(np.stack([x_0, y, *drawn.swapaxes(0, 1)[:3], drawn.mean(1), guess], 1))

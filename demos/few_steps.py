@@ -10,11 +10,11 @@ Below, the same two samplers on two moons, with their exact denoiser; the data a
 # %%
 import numpy as np
 
-from tinyddpm import ddim_sampling, ddim_step, last, linear, predict, toy
+from tinyddpm import ddim_sampling, ddim_step, final_sample, linear, predict, toy
 from tinyddpm.app import plot
-from tinyddpm.app.console import counted, demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm.app.console import progress_over, demo_parser, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.oracle import gaussian_chain
-from tinyddpm.reverse import sampling_times
+from tinyddpm.sampling import sampling_times
 
 SAMPLERS = {"DDPM, η = 1": (1.0, plot.MODEL), "DDIM, η = 0": (0.0, plot.OTHERS[0])}
 
@@ -48,8 +48,8 @@ def main(out, seed, quick):
 
     # %% Clouds: for all of them the same x_T.
     x_T, x_0 = rng.standard_normal((600, 2)), moons.sample(rng, 1200)
-    clouds = {(name, n): last(ddim_sampling(schedule, moons.denoiser(schedule), x_T, rng, n, SAMPLERS[name][0]))
-              for name, n in counted("moons")([(name, n) for n in shown for name in SAMPLERS])}
+    clouds = {(name, n): final_sample(ddim_sampling(schedule, moons.denoiser(schedule), x_T, rng, n, SAMPLERS[name][0]))
+              for name, n in progress_over("moons")([(name, n) for n in shown for name in SAMPLERS])}
 
     # %% The picture.
     figure, axes = plot.new_figure(len(shown), 8.4 / len(shown), 2, rows=3, height_ratios=(1.8, 1, 1))

@@ -13,7 +13,7 @@ import numpy as np
 from tinyddpm import diffuse, forward, linear, marginal, mnist, prior_term, toy
 from tinyddpm.app import plot
 from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
-from tinyddpm.app.data import from_levels, to_images
+from tinyddpm.decoder import from_levels, to_images
 
 CHOSEN = plot.OTHERS[0], plot.OTHERS[2]  # the colours of the two chosen x_0
 SIDE = np.linspace(-2.8, 2.8, 141)  # of the square that is seen
@@ -34,8 +34,8 @@ def chain(schedule, x_0, images, rng):
     """The forward process step by step: (T + 1, n, 2) and (T + 1, H, W) uint8."""
     points, pixels = [x_0], [images]
     for t in range(1, schedule.T + 1):
-        points.append(forward.step(schedule, points[-1], t).sample(rng.standard_normal(x_0.shape)))
-        pixels.append(forward.step(schedule, pixels[-1], t).sample(rng.standard_normal(images.shape, np.float32)))
+        points.append(forward.forward_step(schedule, points[-1], t).sample(rng.standard_normal(x_0.shape)))
+        pixels.append(forward.forward_step(schedule, pixels[-1], t).sample(rng.standard_normal(images.shape, np.float32)))
     return np.array(points), to_images(np.concatenate(pixels)) // 17 * 17  # 16 greys: noise does not compress
 
 

@@ -16,8 +16,8 @@ from autograd import value_and_grad
 from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, marginal, mnist, train,
     v_loss)
 from tinyddpm.app import plot
-from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
-from tinyddpm.app.data import from_levels, to_images
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, integer_at_least, write_picture
+from tinyddpm.decoder import from_levels, to_images
 from tinyddpm.network.weights import unpack
 from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
 
@@ -52,7 +52,7 @@ def learn(digits, rng, steps):
         return v_loss(schedule, with_label(network, x_0[:, 0, 0, 1:]), x_0[..., 0], t, eps[..., 0])
 
     with progress_bar(steps, "learning") as bar, one_blas_thread():
-        for step in train(NETWORK, SCHEDULE, draw, rng, steps, 64, loss, rate=4e-3, ema_decay=0.995,
+        for step in train(SCHEDULE, NETWORK, draw, rng, steps, 64, loss, learning_rate=4e-3, ema_decay=0.995,
                           differentiate=lambda f: gradient_in_halves(value_and_grad(f))):
             bar.update()
     return step.state.ema
@@ -112,7 +112,7 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "guidance-out")
-    parser.add_argument("--steps", type=whole(1), default=1500, metavar="N", help="of training (%(default)s)")
+    parser.add_argument("--steps", type=integer_at_least(1), default=1500, metavar="N", help="of training (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():
         main(**vars(arguments))

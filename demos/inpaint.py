@@ -14,22 +14,22 @@ import numpy as np
 
 from tinyddpm import FiniteData, ancestral_sampling, diffuse, forward, mnist
 from tinyddpm.app import plot
-from tinyddpm.app.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
+from tinyddpm.app.console import (add_digit_run, progress_over, demo_parser, digit_run, finish, one_sentence_for_mistakes, integer_at_least,
                               write_picture)
-from tinyddpm.gaussian import standard_normal
+from tinyddpm.gaussian import noise_like
 from tinyddpm.schedule import respace
 
 
 def inpaint(schedule, denoiser, given, known, rng, rounds, clip, progress=iter):
     """Draws of x_0 that agree with `given` (B, H, W) where `known` (H, W) is true."""
-    x = standard_normal(rng, given)
+    x = noise_like(rng, given)
     for t in progress(range(schedule.T, 0, -1)):
         for again in range(rounds - 1, -1, -1):
             drawn = next(ancestral_sampling(schedule, denoiser, x, rng, start=t, variance="beta_tilde", clip=clip)).x
-            true = diffuse(schedule, given, t - 1, standard_normal(rng, given)) if t > 1 else given
+            true = diffuse(schedule, given, t - 1, noise_like(rng, given)) if t > 1 else given
             x = np.where(known, true, drawn)
             if again and t > 1:
-                x = forward.step(schedule, x, t).sample(standard_normal(rng, x))
+                x = forward.forward_step(schedule, x, t).sample(noise_like(rng, x))
     return x
 
 
@@ -45,7 +45,7 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
     T = run.schedule.T
     short, times = respace(run.schedule, np.unique(np.append(1, np.linspace(0.4 * T, T, steps).round().astype(int))))
     finished = inpaint(short, lambda x, i: run.denoiser(x, times[i - 1]), np.repeat(x_0, draws, 0), known, rng, rounds,
-                       run.clip, counted("finishing"))
+                       run.clip, progress_over("finishing"))
 
     # %% What is it now?  Bayes' rule over the training digits, or their upper halves, all seen through noise of σ = 0.5.
     t = 1 + int(np.abs(run.schedule.log_snr[1:] - np.log(4)).argmin())
@@ -76,7 +76,7 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "inpaint-out")
     add_digit_run(parser)
-    parser.add_argument("--rounds", type=whole(1), default=16, metavar="N",
+    parser.add_argument("--rounds", type=integer_at_least(1), default=16, metavar="N",
                         help="at each t; 1 is the plain replacement (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyddpm import diffuse, mnist, predict, reverse
 from tinyddpm.app import plot
-from tinyddpm.app.console import add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm.app.console import add_digit_run, progress_over, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
 from tinyddpm.schedule import respace
 
 
@@ -27,7 +27,7 @@ def between(run, first, second, share, t, rng, noises, steps):
     # Of the t steps some are taken, each as long as many.
     short, times = respace(run.schedule, np.unique(np.linspace(1, t, steps).round().astype(int)))
     for i in range(short.T, 0, -1):
-        p = reverse.step(short, predict(short, lambda x, i: run.denoiser(x, times[i - 1]), x, i, run.clip), "beta_tilde")
+        p = reverse.reverse_step(short, predict(short, lambda x, i: run.denoiser(x, times[i - 1]), x, i, run.clip), "beta_tilde")
         x = p.sample(eps()) if i > 1 else p.mean
     return run.decode(x)
 
@@ -51,7 +51,7 @@ def main(out, seed, quick, run, pair=(11, 5), pairs=20, steps=50):
     mean = (1 - shares[:, None, None]) * first + shares[:, None, None] * second
     rows = {"pixels": run.decode(mean)}
     greys = {"digits": grey(run.decode(digits)), "pixels": grey(run.decode((one + other) / 2))}
-    for name in counted("decoding")(moments):
+    for name in progress_over("decoding")(moments):
         rows[name] = between(run, first, second, shares, moments[name], rng, 1, steps)
         greys[name] = grey(between(run, one, other, np.full(pairs, 0.5), moments[name], rng, pairs, steps))
 

@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from tinyddpm import training
 from tinyddpm.app import data, plot
-from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
+from tinyddpm.decoder import from_levels
 from tinyddpm.network.unet import conv_init, conv_layer, space_to_depth
 from tinyddpm.network.layers import dense, dense_init
 from tinyddpm.network.primitives import normalise, silu
@@ -58,14 +59,14 @@ def learn(images, labels, rng, steps):
     objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, template), *batch)))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        _, gradient = objective(state.weights, data.from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
+        _, gradient = objective(state.weights, from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
     return unpack(state.weights, template)
 
 
 def seen(weights, images):
     """The features of images, uint8, and the digit they are taken for: (N, 32) float64, (N,)."""
-    parts = in_halves(lambda x: features(weights, x), data.from_levels(images))
+    parts = in_halves(lambda x: features(weights, x), from_levels(images))
     found = np.concatenate([part for _, part in parts])
     return found.astype(float), dense(weights["last"], found).argmax(1)
 
@@ -163,7 +164,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("samples", type=Path, nargs="*", metavar="FILE.npy")
     parser.add_argument("--out", type=Path, default=Path("judge-out"))
-    parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--seed", type=integer_at_least(0), default=0)
     parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyddpm.app import plot
-from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
+from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "museum"))
 from exhibits import EXHIBITS  # noqa: E402
@@ -115,8 +115,8 @@ def play(seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("kill-matrix-out"))
-    parser.add_argument("--seed", type=whole(0), default=0, help="of the game's choice (%(default)s)")
-    parser.add_argument("--examples", type=whole(1), default=4, help="drawn for each law (%(default)s)")
+    parser.add_argument("--seed", type=integer_at_least(0), default=0, help="of the game's choice (%(default)s)")
+    parser.add_argument("--examples", type=integer_at_least(1), default=4, help="drawn for each law (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few exhibits only")
     parser.add_argument("--play", action="store_true", help="guess the law that an exhibit breaks")
     arguments = parser.parse_args()

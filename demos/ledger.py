@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyddpm import cosine, first_form_terms, ledger, linear, log_snr_uniform, simple_weights, toy
 from tinyddpm.app import plot
-from tinyddpm.app.console import counted, demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
+from tinyddpm.app.console import progress_over, demo_parser, finish, one_sentence_for_mistakes, progress_bar, integer_at_least, write_picture
 from tinyddpm.oracle import optimal_variance, terms_from_error
 from tinyddpm.app.run import fit, open_data, start
 from tinyddpm.network.threads import one_blas_thread
@@ -39,9 +39,9 @@ def main(out, seed, quick, steps):
     # %% A network, its ledger in both forms, and the exact one of the best denoiser there can be.
     run = trained(dataset, seed, steps, T)
     schedule, x_0 = run.schedule, data.sample(rng, n)
-    second = ledger(schedule, run.denoiser, x_0, rng, progress=counted("ledger"))
+    second = ledger(schedule, run.denoiser, x_0, rng, progress=progress_over("ledger"))
     first = first_form_terms(schedule, run.denoiser, x_0, rng)
-    error = np.array([0] + [data.error(schedule, t) for t in counted("exact terms")(range(1, T + 1))])
+    error = np.array([0] + [data.error(schedule, t) for t in progress_over("exact terms")(range(1, T + 1))])
     exact = terms_from_error(schedule, error, square=2, dimensions=2)
 
     # %% The same network with three variances, and one that has learned its own.
@@ -114,7 +114,7 @@ def main(out, seed, quick, steps):
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "ledger-out")
-    parser.add_argument("--steps", type=whole(1), default=3000, metavar="N", help="training steps (%(default)s)")
+    parser.add_argument("--steps", type=integer_at_least(1), default=3000, metavar="N", help="training steps (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes(), one_blas_thread():  # its products are small
         main(**vars(arguments))

@@ -13,8 +13,8 @@ import numpy as np
 
 from tinyddpm import ancestral_sampling
 from tinyddpm.app import plot, run as runs
-from tinyddpm.app.console import (counted, demo_parser, finish, numbers, one_sentence_for_mistakes, positive, print_ledger,
-                              train_with_bar, whole, write_picture)
+from tinyddpm.app.console import (progress_over, demo_parser, finish, ledger_to_dict, one_sentence_for_mistakes, positive, print_ledger,
+                              train_with_bar, integer_at_least, write_picture)
 
 
 def main(out, seed, quick, minutes, n, held_out=100):
@@ -35,7 +35,7 @@ def main(out, seed, quick, minutes, n, held_out=100):
     times = np.unique(np.linspace(1, T, 36).round().astype(int))[::-1]
     x = rng.standard_normal((n, 28, 28), np.float32)
     chain = ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
-    for t, step in zip(counted("sampling")(range(T, 0, -1)), chain):
+    for t, step in zip(progress_over("sampling")(range(T, 0, -1)), chain):
         if t in times:
             seen[t] = x[:36], step.x_0[:36]
         x = step.x
@@ -60,20 +60,20 @@ def main(out, seed, quick, minutes, n, held_out=100):
     write_picture(out / "progressive.png", figure)
 
     # %% The ledger of digits that were never trained on.
-    ledger = run.ledger(dataset.held_out[:held_out], rng, progress=counted("ledger"))
+    ledger = run.ledger(dataset.held_out[:held_out], rng, progress=progress_over("ledger"))
     write_picture(out / "ledger.png", plot.ledger_per_t(ledger))
     print(f"\n{run.state.step} steps of {run.settings['batch']} digits; held-out digits: {held_out}")
     print_ledger(ledger)
-    bits, error = (ledger.bits_per_dim(nats) for nats in ledger.parts()["total"])
+    bits, error = (ledger.bits_per_dim(nats) for nats in ledger.summary()["total"])
     answer = f"{run.state.step} steps leave held-out digits at {bits:.3f} ± {error:.3f} bits per dimension.  {decided}."
     finish(out, answer, seed, minutes=minutes, steps=run.state.step, settings=run.settings, held_out=held_out, n=n,
-           half_way=half, nine_tenths=tenth, ledger=numbers(ledger))
+           half_way=half, nine_tenths=tenth, ledger=ledger_to_dict(ledger))
 
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "mnist-out")
     parser.add_argument("--minutes", type=positive, default=5, help="of training (%(default)s)")
-    parser.add_argument("--n", type=whole(1), default=64, help="samples (%(default)s); demos/judge.py takes 500 or more")
+    parser.add_argument("--n", type=integer_at_least(1), default=64, help="samples (%(default)s); demos/judge.py takes 500 or more")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():
         main(**vars(arguments))

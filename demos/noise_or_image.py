@@ -16,12 +16,12 @@ from tinyddpm import as_denoiser, diffuse, linear, mlp, reverse, simple_loss, to
 from tinyddpm.app import plot
 from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, write_picture
 from tinyddpm.oracle import excess
-from tinyddpm.schedule import like
+from tinyddpm.schedule import cast_like
 from tinyddpm.network.threads import one_blas_thread
 
 NAMES = {"eps": "ε", "x_0": "x₀", "v": "v", "score": "score"}
 COLOURS = dict(zip(NAMES, (plot.MODEL, *plot.OTHERS)))
-FROM_EPS = {"eps": lambda schedule, x_t, eps, t: eps, "x_0": reverse.x_0_from_eps, "v": reverse.v_from_eps,
+FROM_EPS = {"eps": lambda schedule, x_t, t, eps: eps, "x_0": reverse.x_0_from_eps, "v": reverse.v_from_eps,
             "score": reverse.score_from_eps}
 LOSSES = {"L_simple": lambda predicts: simple_loss, "its own": lambda predicts: own_loss(predicts)}
 
@@ -29,10 +29,10 @@ LOSSES = {"L_simple": lambda predicts: simple_loss, "its own": lambda predicts: 
 def own_loss(predicts):
     """The squared error of the output itself: the one of ε̂, times a weight that depends on t."""
     def loss(schedule, denoiser, x_0, t, eps):
-        at = schedule.at(t, x_0)
+        at = schedule.coefficients_at(t, x_0)
         weight = {"eps": 1.0, "x_0": 1 / at.snr, "v": 1 / at.alpha_bar, "score": 1 / at.one_minus_alpha_bar}[predicts]
-        eps_hat, _ = reverse.ask(denoiser, diffuse(schedule, x_0, t, eps), t)
-        return np.mean(like(x_0, weight) * (eps - eps_hat) ** 2)
+        eps_hat, _ = reverse.evaluate(denoiser, diffuse(schedule, x_0, t, eps), t)
+        return np.mean(cast_like(x_0, weight) * (eps - eps_hat) ** 2)
     return loss
 
 
@@ -45,17 +45,17 @@ def main(out, seed, quick):
     apart = 0.0
     for t in range(1, schedule.T + 1):
         x_t = diffuse(schedule, data.sample(rng, 100), t, rng.standard_normal((100, 2)))
-        mean = reverse.mean_from_eps(schedule, x_t, best(x_t, t), t)
+        mean = reverse.mean_from_eps(schedule, x_t, t, best(x_t, t))
         for name, convert in FROM_EPS.items():
-            there_and_back = as_denoiser(schedule, lambda x_t, t: convert(schedule, x_t, best(x_t, t), t), name)
-            apart = max(apart, float(abs(reverse.mean_from_eps(schedule, x_t, there_and_back(x_t, t), t) - mean).max()))
+            there_and_back = as_denoiser(schedule, lambda x_t, t: convert(schedule, x_t, t, best(x_t, t)), name)
+            apart = max(apart, float(abs(reverse.mean_from_eps(schedule, x_t, t, there_and_back(x_t, t)) - mean).max()))
 
     # %% To a network it is not: the same weights and batches for all eight.
     gap, error = {}, {}
     with one_blas_thread(), progress_bar(8 * steps, "training") as bar:
         for loss_name, loss_of in LOSSES.items():
             for name in NAMES:
-                for step in training.train(network, schedule, lambda rng, n: data.sample(rng, n).astype(np.float32),
+                for step in training.train(schedule, network, lambda rng, n: data.sample(rng, n).astype(np.float32),
                                            numpy.random.default_rng(seed), steps, loss=loss_of(name), predicts=name):
                     bar.update()
                 trained = training.denoiser(schedule, network, step.state.ema, name)

@@ -21,9 +21,9 @@ def by_bayes(schedule, x, x_0, x_t, t):
     """Prior, likelihood, their normalised product and the closed form, at the values x of x_{t−1}; t ≥ 2."""
     x_0, x_t, spacing = np.full_like(x, x_0), np.full_like(x, x_t), (x[-1, 0] - x[0, 0]) / (len(x) - 1)
     prior = np.exp(marginal(schedule, x_0, t - 1).log_prob(x))
-    likelihood = np.exp(forward.step(schedule, x, t).log_prob(x_t))
+    likelihood = np.exp(forward.forward_step(schedule, x, t).log_prob(x_t))
     evidence = (prior * likelihood).sum() * spacing  # ∫ q(x_t|x_{t−1})·q(x_{t−1}|x_0) dx_{t−1}
-    return prior, likelihood, prior * likelihood / evidence, np.exp(posterior(schedule, x_t, x_0, t).log_prob(x))
+    return prior, likelihood, prior * likelihood / evidence, np.exp(posterior(schedule, x_t, t, x_0).log_prob(x))
 
 
 def main(out, seed, quick):
@@ -44,8 +44,8 @@ def main(out, seed, quick):
     for ax, t in zip(axes.flat, (1, 2, 5, 10)):
         x_t = diffuse(schedule, x_0, t, np.full((1, 1), -1.5))
         if t == 1:
-            point = posterior(schedule, x_t, x_0, t)
-            likelihood = np.exp(forward.step(schedule, x, t).log_prob(np.full_like(x, x_t)))
+            point = posterior(schedule, x_t, t, x_0)
+            likelihood = np.exp(forward.forward_step(schedule, x, t).log_prob(np.full_like(x, x_t)))
             largest = max(largest, abs(point.mean - x_0).max() + point.var)  # a point mass on x_0, or this is not 0
             ax.plot([point.mean[0, 0]] * 2, [0, 2.6], color=plot.EXACT, linestyle="--")
         else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyddpm import mnist, predict, transition
 from tinyddpm.app import plot
-from tinyddpm.app.console import (add_digit_run, counted, demo_parser, digit_run, finish, one_sentence_for_mistakes, whole,
+from tinyddpm.app.console import (add_digit_run, progress_over, demo_parser, digit_run, finish, one_sentence_for_mistakes, integer_at_least,
                               write_picture)
 
 SHARES = (0, 0.02, 0.06, 0.12, 0.22, 0.36, 0.6, 1)  # of all bits: where to look at what has been received
@@ -34,7 +34,7 @@ def main(out, seed, quick, run, n):
     out.mkdir(parents=True, exist_ok=True)
 
     # %% The ledger is the curve; x_0 runs over 2 where grey levels run over 255.
-    ledger = run.ledger(digits[:4 if quick else n], rng, progress=counted("ledger"))
+    ledger = run.ledger(digits[:4 if quick else n], rng, progress=progress_over("ledger"))
     rate, distortion = ledger.rate_distortion()
     distortion = 127.5 * distortion
 
@@ -67,7 +67,7 @@ def main(out, seed, quick, run, n):
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "rate_distortion-out")
     add_digit_run(parser)
-    parser.add_argument("--n", type=whole(2), default=32, metavar="N", help="held-out digits for the curve (%(default)s)")
+    parser.add_argument("--n", type=integer_at_least(2), default=32, metavar="N", help="held-out digits for the curve (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():
         main(**vars(arguments))

@@ -46,7 +46,7 @@ def two_equations(T, x_0=0.5):
     """−ELBO of x_0 by the ledger (Luo 58), by 44, by 45, and 58's excess over 45 in closed form."""
     schedule, data = linear(T), one_gaussian(0.0, 1.0)
     denoiser = data.denoiser(schedule)
-    M, k, S = affine(lambda x, t: reverse.step(schedule, predict(schedule, denoiser, x, t)), T)
+    M, k, S = affine(lambda x, t: reverse.reverse_step(schedule, predict(schedule, denoiser, x, t)), T)
     missing = (np.sqrt(schedule.alpha[2:]) * schedule.beta[1:-1] * M[2:] / S[2:]).sum()
     return (gaussian_terms(schedule, data, np.array([[x_0]])).sum(), first_form(schedule, M, k, S, x_0, False),
             first_form(schedule, M, k, S, x_0, True), missing)
@@ -58,10 +58,10 @@ def with_mistakes(schedule, data):
     denoiser, T = data.denoiser(schedule), schedule.T
 
     def right(x, t):
-        return reverse.step(schedule, predict(schedule, denoiser, x, t))
+        return reverse.reverse_step(schedule, predict(schedule, denoiser, x, t))
 
     def padded(x, t):  # Ho 11 with 1e-5 "for safety" in its denominator
-        at = schedule.at(t, x)
+        at = schedule.coefficients_at(t, x)
         mean = (x - at.beta / (np.sqrt(at.one_minus_alpha_bar) + 1e-5) * denoiser(x, t)) / np.sqrt(at.alpha)
         return right(x, t)._replace(mean=mean)
 

@@ -13,9 +13,9 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from tinyddpm import ancestral_sampling, ddim_sampling, last, ledger, toy
+from tinyddpm import ancestral_sampling, ddim_sampling, final_sample, ledger, toy
 from tinyddpm.app import plot
-from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, whole, write_picture
+from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, integer_at_least, write_picture
 from tinyddpm.elbo import mean_and_error
 from tinyddpm.oracle import excess
 from tinyddpm.app.run import fit, open_data, start
@@ -47,7 +47,7 @@ def learned(name, seed, steps, n, dots):
     with one_blas_thread():  # its products are small
         run, rng = start(dataset, seed, steps=steps)
         run = fit(run, dataset, rng)
-        samples = last(ancestral_sampling(run.schedule, run.denoiser, noise, rng))
+        samples = final_sample(ancestral_sampling(run.schedule, run.denoiser, noise, rng))
         nats = dict(zip(("bound", "standard_error", "at_best"), bound(run, data, rng, n)), entropy=data.entropy())
         return samples, film(run.schedule, run.denoiser, noise), nats
 
@@ -99,7 +99,7 @@ def main(out, seed, quick, steps):
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "toys-out")
-    parser.add_argument("--steps", type=whole(1), default=5000, metavar="N", help="training steps for each set (%(default)s)")
+    parser.add_argument("--steps", type=integer_at_least(1), default=5000, metavar="N", help="training steps for each set (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence_for_mistakes():
         main(**vars(arguments))

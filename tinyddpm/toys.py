@@ -6,7 +6,7 @@ variance of 1 averaged over their coordinates, so the noise schedules suit them 
 """
 import numpy as np
 
-from .gaussian import check
+from .checks import check
 from .oracle import Mixture
 
 # Points of the plane are complex numbers here, x + iy: a turn is a product.

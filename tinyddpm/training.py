@@ -1,24 +1,64 @@
-"""Training: Algorithm 1, and what turns it into a trained network.
+"""Training: Algorithm 1 as the paper prints it, and what turns it into a trained network.
 
-Draw data, times and noise; ask the network for the noise; go down the gradient of the squared error.
-The rest is housekeeping that every diffusion model does: Adam, a bound on the gradient's length, a
-learning rate that warms up and decays, and an average of the weights (EMA) that is what one samples from.
+Draw data, times and noise; let the network guess the noise; step down the gradient of the squared error.
+`algorithm_1` is that and nothing else.  `train` adds what every diffusion model is trained with: Adam, a
+maximum norm for the gradient, a learning rate that rises and then decays, and a running average (EMA) of the
+weights, from which one samples.
 
-All weights travel as one flat float32 vector, so each of these is a line of vector arithmetic.
+In `train` all weights are one flat float32 vector, so each of these parts is vector arithmetic.
 """
-from typing import Any, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import numpy as np
 from autograd import value_and_grad
 
+from .checks import check
 from .elbo import simple_loss
-from .gaussian import check, standard_normal
+from .gaussian import Array, noise_like
+from .network.threads import one_blas_thread
 from .network.weights import pack, unpack
-from .reverse import as_denoiser
+from .reverse import Denoiser, as_denoiser
+from .schedule import Schedule
 
+Draw = Callable[[np.random.Generator, int], Array]
+
+
+def algorithm_1(schedule: Schedule, network: Any, weights: Array, draw: Draw, rng: np.random.Generator,
+                steps: int, batch: int = 128, learning_rate: float = 0.1) -> Array:
+    """Algorithm 1 of Ho et al., line by line, with plain gradient descent.
+
+    weights: one flat vector, `pack(network.init(rng))`.  draw: (rng, n) → x_0, (n, …) float32.
+    Returns the trained weights.  `train` is the same with options.
+    """
+    def loss(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:  # ‖ε − ε_θ(x_t, t)‖²
+        return simple_loss(schedule, denoiser(schedule, network, weights), x_0, t, eps)
+
+    value_and_gradient = value_and_grad(loss)
+    for _ in range(steps):                                                          # line 1
+        x_0 = draw(rng, batch)                                                      # line 2
+        t = draw_times(rng, schedule.T, batch)                                      # line 3
+        eps = noise_like(rng, x_0)                                                  # line 4
+        _, gradient = value_and_gradient(weights, x_0, t, eps)
+        weights = weights - learning_rate * gradient                                # line 5
+    return weights
+
+
+def draw_times(rng: np.random.Generator, T: int, n: int) -> Array:
+    """n times, independent and uniform on {1, …, T}, T included (Algorithm 1, line 3)."""
+    return rng.integers(1, T, size=n, endpoint=True)
+
+
+def denoiser(schedule: Schedule, network: Any, weights: Any, predicts: str = "eps") -> Denoiser:
+    """The network with these weights as a denoiser (x_t, t) → ε̂.  weights: nested, or one flat vector."""
+    if not isinstance(weights, (dict, list)):
+        weights = unpack(weights, network.init(np.random.default_rng(0)))
+    return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
+
+
+# The parts that `train` adds.
 
 class State(NamedTuple):
-    """All that training carries from step to step: flat float32 vectors, and how many steps are done."""
+    """What training carries from step to step: flat float32 vectors, and the number of steps done."""
 
     step: int
     weights: Any
@@ -27,144 +67,155 @@ class State(NamedTuple):
     second_moment: Any
 
 
-class TrainingStep(NamedTuple):
-    """What `train` yields after each step: the loss (of the batch, before it), the gradient's length, the state."""
-
-    loss: float
-    gradient_norm: float
-    state: State
-
-
-def initial_state(network, rng):
-    """Fresh weights; the average starts at them and Adam's moments at zero."""
+def initial_state(network: Any, rng: np.random.Generator) -> State:
+    """Fresh weights; the average starts at them, and Adam's moments at zero."""
     weights = pack(network.init(rng))
     return State(0, weights, weights, np.zeros_like(weights), np.zeros_like(weights))
 
 
-def denoiser(schedule, network, weights, predicts="eps"):
-    """The network with these weights as a denoiser, (x_t, t) → ε̂.  weights: nested, or all in one vector."""
-    if isinstance(weights, np.ndarray):
-        weights = unpack(weights, network.init(np.random.default_rng(0)))
-    return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
+Optimiser = Callable[[State, Array, float], State]
 
 
-def draw_times(rng, T, n):
-    """n times, independent and uniform on {1, …, T}, T included (Algorithm 1, line 3)."""
-    return rng.integers(1, T, size=n, endpoint=True)
+def adam(state: State, gradient: Array, learning_rate: float, beta_1: float = 0.9,
+         beta_2: float = 0.999, eps: float = 1e-8) -> State:
+    """One step of Adam, as its paper writes it (Kingma & Ba 2015, Algorithm 1).
 
-
-def draw_times_by(share):
-    """A `times` for `train`: t as often as share[t] says, one from each of n slices of equal share, in random order.
-
-    Each t alone is distributed as the share; the batch as a whole covers it evenly, and its loss is less noisy.
-    share: (T + 1,), adding to one, entry 0 zero.
+    m and v there are the first and the second moment here: running averages of the gradient and of its square.
+    Dividing by 1 − β^step corrects for their start at zero.
     """
-    edges = np.cumsum(share)
+    step = state.step + 1
+    first = beta_1 * state.first_moment + (1 - beta_1) * gradient
+    second = beta_2 * state.second_moment + (1 - beta_2) * gradient ** 2
+    first_hat = first / (1 - beta_1 ** step)
+    second_hat = second / (1 - beta_2 ** step)
+    weights = state.weights - learning_rate * first_hat / (np.sqrt(second_hat) + eps)
+    return state._replace(step=step, weights=weights, first_moment=first, second_moment=second)
 
-    def times(rng, T, n):
-        t = np.searchsorted(edges, edges[-1] * (np.arange(n) + rng.random(n)) / n, side="right")
-        return rng.permutation(np.clip(t, 1, T))
-    return times
 
+def adam_in_place(state: State, gradient: Array, learning_rate: float, beta_1: float = 0.9,
+                  beta_2: float = 0.999, eps: float = 1e-8) -> State:
+    """The same as `adam`, with fewer passes over the vectors: `train` uses this one.
 
-def moved(old, new, share):
-    """old + share·(new − old) = (1 − share)·old + share·new, a running average, in one fresh array.
-
-    A `State` that was handed over never changes, so old is left alone.  Without temporaries it takes two thirds of the time.
+    √(second_hat) + eps = (√second + eps·c)/c with c = √(1 − β₂^step), so both corrections go into one number
+    (Kingma & Ba, end of §2).
     """
+    step = state.step + 1
+    first = lerp(state.first_moment, gradient, 1 - beta_1)
+    second = lerp(state.second_moment, gradient ** 2, 1 - beta_2)
+    c = float(np.sqrt(1 - beta_2 ** step))  # a plain float leaves a float32 vector float32
+    factor = float(learning_rate * c / (1 - beta_1 ** step))
+    change = np.sqrt(second)
+    change += eps * c
+    np.divide(first, change, out=change)
+    change *= -factor
+    weights = np.add(state.weights, change, out=change)
+    return state._replace(step=step, weights=weights, first_moment=first, second_moment=second)
+
+
+def lerp(old: Array, new: Array, share: float) -> Array:
+    """old + share·(new − old) = (1 − share)·old + share·new, in one new array."""
     average = new - old
     average *= share
     average += old
     return average
 
 
-def adam(state, gradient, rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
-    """One step of Adam (Kingma & Ba 2015, Algorithm 1): new weights, moments and step count.
-
-    θ ← θ − rate·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ), multiplied out as at the end of their §2.
-    """
-    step = state.step + 1
-    m = moved(state.first_moment, gradient, 1 - beta_1)
-    v = moved(state.second_moment, gradient ** 2, 1 - beta_2)
-    # The two bias corrections, as plain floats: they must not turn a float32 vector into float64.
-    shrunk = float(np.sqrt(1 - beta_2 ** step))
-    size = float(rate * shrunk / (1 - beta_1 ** step))
-    change = np.sqrt(v)
-    change += eps * shrunk
-    np.divide(m, change, out=change)
-    change *= -size
-    return state._replace(step=step, weights=np.add(state.weights, change, out=change), first_moment=m, second_moment=v)
-
-
-def clip_norm(gradient, largest):
-    """(the gradient, shortened to length `largest` where it is longer, and the length it had)."""
-    with np.errstate(over="ignore"):
-        norm = float(np.linalg.norm(gradient))
-    if not np.isfinite(norm):  # in float32 the squares overflow long before the length does
-        norm = float(np.linalg.norm(gradient.astype(np.float64)))
-    return (gradient * (largest / norm) if norm > largest else gradient), norm
-
-
-def ema_update(ema, weights, decay, step):
-    """decay·ema + (1 − decay)·weights, with the decay at most (1 + step)/(10 + step).
+def ema_update(ema: Array, weights: Array, decay: float, step: int) -> Array:
+    """decay·ema + (1 − decay)·weights, with a decay of at most (1 + step)/(10 + step).
 
     So the average forgets the random start within the first steps of a short run.
     """
     decay = min(decay, (1 + step) / (10 + step))
-    return moved(ema, weights, 1 - decay)
+    return lerp(ema, weights, 1 - decay)
 
 
-def warm_up_and_decay(rate, warm_up=100):
-    """The rate at (step, progress): a linear rise over `warm_up` steps, then half a cosine down to zero.
+def clip_norm(gradient: Array, max_norm: float) -> tuple[Array, float]:
+    """(the gradient, scaled down to length `max_norm` if it is longer; the length it had)."""
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(gradient))
+    if not np.isfinite(norm):  # float32 squares overflow long before the length does
+        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+    return (gradient * (max_norm / norm) if norm > max_norm else gradient), norm
 
-    progress: how much of the training is done, 0…1; by steps or by the clock, as the caller counts.
+
+LearningRate = Callable[[int, float], float]
+
+
+def warm_up_and_decay(learning_rate: float, warm_up: int = 100) -> LearningRate:
+    """(step, progress) → learning rate: a linear rise over `warm_up` steps, times half a cosine down to 0.
+
+    progress: 0…1, the part of the training that is done, by steps or by the clock.
     """
-    return lambda step, progress: rate * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+    def at(step: int, progress: float) -> float:
+        rise = min(1.0, (step + 1) / warm_up)
+        return learning_rate * rise * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+    return at
 
 
-def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, predicts="eps", rate=1e-3,
-          largest_gradient=1.0, ema_decay=0.999, state=None, progress=None, times=draw_times, optimiser=adam,
-          differentiate=value_and_grad):
-    """Algorithm 1 as a generator: yields a `TrainingStep` after each step, and a caller may look or stop.
+class TrainingStep(NamedTuple):
+    """The result of a step: the loss of the batch before it, the norm of its gradient, the new state."""
 
-    draw: (rng, n) → x_0, (n, …) float32; rng: numpy Generator, for data, times and noise alike.
-    loss: `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo.
-    predicts: what the network's output is taken for ("eps", "x_0", "v", "score").
-    times: (rng, T, n) → n times; Algorithm 1's by default.
-    optimiser: (state, gradient, rate) → state with new weights, moments and step count.
-    differentiate: a number's function → (value, gradient in its first argument); autograd's by default.
-    rate: the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate.
-    steps: in all, counted from the state's own; state: where to go on from.
-    progress: () → 0…1, where time and not `steps` ends the training.
-    FloatingPointError: it has diverged: the loss or its gradient is no longer finite, or the weights have grown
-    twentyfold, which in a training that works they do not.
+    loss: float
+    gradient_norm: float
+    state: State
+
+
+MAX_GROWTH = 20.0  # of the weights' norm; a training that works stays far below
+
+
+def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator, steps: float,
+          batch: int = 128, loss: Callable = simple_loss, predicts: str = "eps",
+          learning_rate: float | LearningRate = 1e-3, max_norm: float = 1.0, ema_decay: float = 0.999,
+          state: State | None = None, progress: Callable[[], float] | None = None,
+          draw_times: Callable = draw_times, optimiser: Optimiser = adam_in_place,
+          differentiate: Callable = value_and_grad) -> Iterator[TrainingStep]:
+    """Algorithm 1 with options, as a generator: it yields a `TrainingStep` after each step.
+
+    draw            (rng, n) → x_0, (n, …) float32
+    rng             the source of data, times and noise
+    steps           in all, counted from the state's own
+    loss            `simple_loss` or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo
+    predicts        what the network's output is: "eps", "x_0", "v" or "score"
+    learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate
+    max_norm        the largest norm of the gradient; a longer one is scaled down
+    state           where to go on from
+    progress        () → 0…1, if the training ends by the clock and not by `steps`
+    draw_times      (rng, T, n) → n times
+    optimiser       (state, gradient, learning rate) → state with new weights, moments and step count
+    differentiate   function → (value, gradient in its first argument) of it
+    BLAS runs in one thread during each step: the products are small, and threads that wait for a busy core
+    would slow them down many times.
+    ValueError: an option outside its range.  FloatingPointError: the training has diverged, that is, the loss or
+    its gradient is not finite, or the weights have grown to twenty times their first norm.
     """
-    state = initial_state(network, rng) if state is None else state
-    template = network.init(np.random.default_rng(0))
-    usual = np.linalg.norm(pack(template))
-    check(callable(rate) or 0 < rate < np.inf, "rate", rate, "a positive number, or a function (step, progress)")
     check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
-    check(largest_gradient > 0, "largest_gradient", largest_gradient, "a number above 0")
+    check(max_norm > 0, "max_norm", max_norm, "a number above 0")
     check(0 <= ema_decay <= 1, "ema_decay", ema_decay, "a number in 0..1")
-    rate = rate if callable(rate) else warm_up_and_decay(rate)
+    if not callable(learning_rate):
+        check(0 < learning_rate < np.inf, "learning_rate", learning_rate,
+              "a positive number, or a function (step, progress)")
+        learning_rate = warm_up_and_decay(learning_rate)
+    state = initial_state(network, rng) if state is None else state
+    first_norm = np.linalg.norm(pack(network.init(np.random.default_rng(0))))
 
-    def objective(vector, x_0, t, eps):
-        return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
+    def objective(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
+        return loss(schedule, denoiser(schedule, network, weights, predicts), x_0, t, eps)
 
-    objective = differentiate(objective)
+    value_and_gradient = differentiate(objective)
     while state.step < steps:
         x_0 = draw(rng, batch)
-        t = times(rng, schedule.T, batch)
-        eps = standard_normal(rng, x_0)
-        done = state.step / steps if progress is None else progress()
-        with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
-            value, gradient = objective(state.weights, x_0, t, eps)
-            gradient, norm = clip_norm(gradient, largest_gradient)
-            new = optimiser(state, gradient, rate(state.step, done)) if np.isfinite(norm) else state
-            growth = np.linalg.norm(new.weights) / usual
-        if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):  # before anybody saves such weights
-            raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights have "
-                                     f"{growth:.3g} times their first size at step {state.step + 1}: "
-                                     f"the training has diverged; use a smaller learning rate")
+        t = draw_times(rng, schedule.T, batch)
+        eps = noise_like(rng, x_0)
+        rate = learning_rate(state.step, state.step / steps if progress is None else progress())
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # checked below
+            value, gradient = value_and_gradient(state.weights, x_0, t, eps)
+            gradient, norm = clip_norm(gradient, max_norm)
+            new = optimiser(state, gradient, rate) if np.isfinite(norm) else state
+            growth = np.linalg.norm(new.weights) / first_norm
+        if not (np.isfinite(value) and np.isfinite(norm) and growth < MAX_GROWTH):
+            raise FloatingPointError(
+                f"the loss is {value:.3g}, its gradient's norm {norm:.3g} and the weights have {growth:.3g} "
+                f"times their first norm at step {state.step + 1}: the training has diverged; "
+                f"use a smaller learning rate")
         state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)

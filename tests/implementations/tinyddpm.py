@@ -5,7 +5,8 @@ Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, 
 """
 import numpy as np
 
-from tinyddpm import Gaussian, Schedule, elbo, forward, network, reverse, schedule, training
+from tinyddpm import (Gaussian, Schedule, decoder, elbo, forward, gaussian, network, reverse, sampling,
+                      schedule, training)
 
 
 # A. Schedule
@@ -44,7 +45,7 @@ def respace(beta, times):
 
 def q_step(beta, x_prev, t):
     """q(x_t | x_{t−1})."""
-    return forward.step(Schedule(beta), x_prev, t)
+    return forward.forward_step(Schedule(beta), x_prev, t)
 
 
 def q_marginal(beta, x_0, t):
@@ -64,40 +65,40 @@ def q_sample(beta, x_0, t, eps):
 
 def q_draw(beta, x_0, t, rng):
     """x_t drawn from q(x_t | x_0) with noise drawn inside."""
-    return forward.marginal(Schedule(beta), x_0, t).sample(elbo.standard_normal(rng, x_0))
+    return forward.marginal(Schedule(beta), x_0, t).sample(gaussian.noise_like(rng, x_0))
 
 
 # C. Posterior
 
 def q_posterior(beta, x_t, x_0, t):
     """q(x_{t−1} | x_t, x_0)."""
-    return forward.posterior(Schedule(beta), x_t, x_0, t)
+    return forward.posterior(Schedule(beta), x_t, t, x_0)
 
 
 # D. Parameterisations
 
 def x_0_from_eps(beta, x_t, eps, t):
-    return reverse.x_0_from_eps(Schedule(beta), x_t, eps, t)
+    return reverse.x_0_from_eps(Schedule(beta), x_t, t, eps)
 
 
 def eps_from_x_0(beta, x_t, x_0, t):
-    return reverse.eps_from_x_0(Schedule(beta), x_t, x_0, t)
+    return reverse.eps_from_x_0(Schedule(beta), x_t, t, x_0)
 
 
 def v_from_eps(beta, x_t, eps, t):
-    return reverse.v_from_eps(Schedule(beta), x_t, eps, t)
+    return reverse.v_from_eps(Schedule(beta), x_t, t, eps)
 
 
 def eps_from_v(beta, x_t, v, t):
-    return reverse.eps_from_v(Schedule(beta), x_t, v, t)
+    return reverse.eps_from_v(Schedule(beta), x_t, t, v)
 
 
 def score_from_eps(beta, x_t, eps, t):
-    return reverse.score_from_eps(Schedule(beta), x_t, eps, t)
+    return reverse.score_from_eps(Schedule(beta), x_t, t, eps)
 
 
 def eps_from_score(beta, x_t, score, t):
-    return reverse.eps_from_score(Schedule(beta), x_t, score, t)
+    return reverse.eps_from_score(Schedule(beta), x_t, t, score)
 
 
 # The reverse process
@@ -105,17 +106,17 @@ def eps_from_score(beta, x_t, score, t):
 def p_step(beta, x_t, t, eps, variance, clip=None):
     """p_θ(x_{t−1} | x_t) for the guess ε̂; variance: "beta" or "beta_tilde"; clip: None or the range of x̂_0."""
     noise = Schedule(beta)
-    return reverse.step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t, clip), variance)
+    return reverse.reverse_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t, clip), variance)
 
 
 def p_mean_from_x_0(beta, x_t, x_0, t):
     """μ_θ for the guess x̂_0."""
-    return reverse.mean_from_x_0(Schedule(beta), x_t, x_0, t)
+    return reverse.mean_from_x_0(Schedule(beta), x_t, t, x_0)
 
 
 def learned_variance(beta, x_t, t, v):
     """σ_t² of a network that answers v ∈ [0, 1], between β̃_t and β_t."""
-    return reverse.learned_variance(Schedule(beta), x_t, t, v)
+    return reverse.interpolated_variance(Schedule(beta), x_t, t, v)
 
 
 # E. KL
@@ -155,7 +156,7 @@ def bits_per_dim(nats, dimensions):
 
 def decoder_log_prob(x_0, mean, var):
     """log-probability of 256-level x_0 in [−1, 1], (B,) nats."""
-    return Gaussian(mean, var).level_log_prob(x_0)
+    return decoder.level_log_prob(Gaussian(mean, var), x_0)
 
 
 def continuous_log_prob(x_0, mean, var):
@@ -171,23 +172,23 @@ def sampler_step(beta, x_t, t, eps, z, variance):
         @staticmethod
         def standard_normal(shape, dtype):
             return np.asarray(z, dtype)
-    return next(reverse.ancestral_sampling(Schedule(beta), lambda x_t, t: eps, x_t, Fixed, start=t, variance=variance)).x
+    return next(sampling.ancestral_sampling(Schedule(beta), lambda x_t, t: eps, x_t, Fixed, start=t, variance=variance)).x
 
 
 def sample(beta, denoiser, x_t, t, rng, variance):
     """x_0 by Algorithm 2 from x_t at time t (t = T: from pure noise); denoiser: (x_t, t) → ε̂."""
-    return reverse.last(reverse.ancestral_sampling(Schedule(beta), denoiser, x_t, rng, start=t, variance=variance))
+    return sampling.final_sample(sampling.ancestral_sampling(Schedule(beta), denoiser, x_t, rng, start=t, variance=variance))
 
 
 def ddim_step(beta, x_t, t, s, eps, eta, z):
     """x_s from x_t by one DDIM step, s < t, with the noise z."""
     noise = Schedule(beta)
-    return reverse.ddim_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t), s, eta).sample(z)
+    return sampling.ddim_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t), s, eta).sample(z)
 
 
 def ddim_sample(beta, denoiser, x_T, times):
     """x_0 by deterministic DDIM (η = 0) over the rising `times`."""
-    return reverse.last(reverse.ddim_sampling(Schedule(beta), denoiser, x_T, steps=times))
+    return sampling.final_sample(sampling.ddim_sampling(Schedule(beta), denoiser, x_T, steps=times))
 
 
 # I, J. Learning

@@ -38,7 +38,7 @@ for name, network, shape in (("mlp", mlp(2, 96, 2), (2,)), ("conv", conv_denoise
     found[name] = {"answer": training.denoiser(schedule, network, weights)(x, t).ravel().tolist(),
                    "gradient": value_and_grad(loss)(weights)[1].tolist(),
                    "loss after 40 steps": [step.loss for step in train(
-                       network, schedule, lambda rng, n: rng.standard_normal((n, *shape), np.float32), rng, 40, 16, rate=lambda *_: 1e-2)][-1:]}
+                       network, schedule, lambda rng, n: rng.standard_normal((n, *shape), np.float32), rng, 40, 16, learning_rate=lambda *_: 1e-2)][-1:]}
 json.dump(found, sys.stdout)
 '''
 

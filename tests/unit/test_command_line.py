@@ -117,7 +117,7 @@ def test_the_ledger_is_in_the_data_s_units(tmp_path):
         dataset = runs.open_data(str(tmp_path / "x.npy"))
         run, rng = runs.start(dataset, steps=3, batch=4, T=5)
         run = runs.fit(run, dataset, rng)
-        nats.append(run.ledger(dataset.held_out, np.random.default_rng(0)).parts()["total"][0])
+        nats.append(run.ledger(dataset.held_out, np.random.default_rng(0)).summary()["total"][0])
     assert nats[1] - nats[0] == pytest.approx(2 * np.log(8), abs=1e-6)
 
 

@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyddpm
-from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, ancestral_sampling, as_denoiser,
+from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, algorithm_2, ancestral_sampling, sampling_times, as_denoiser,
     bits_per_dim, conv_denoiser, cosine, ddim_sampling, ddim_step, diffuse, elbo,
-    first_form_terms, forward, grey_levels, hybrid_loss, last, ledger, linear, load,
+    first_form_terms, forward, grey_levels, hybrid_loss, final_sample, ledger, linear, load,
     log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse,
     simple_loss, simple_weights, step_term, time_embedding, toy, toys, train, training,
     transition, v_loss, vlb_loss)
+from tinyddpm.images.variance import fraction_from_variance
+from tinyddpm.decoder import from_levels, level_log_prob, to_images
 from tinyddpm.app import data
 from tinyddpm.network.weights import leaves
 from tinyddpm.schedule import respace
@@ -71,30 +73,32 @@ CONVERSIONS = ("x_0_from_eps", "eps_from_x_0", "v_from_eps", "eps_from_v", "scor
 PROMISES = {
     "Gaussian.log_prob": lambda c: per_item(Gaussian(c.x, frozen(c.y ** 2 + 1)).log_prob(c.z)),
     "Gaussian.sample": lambda c: like(Gaussian(c.x, c.y ** 2).sample(c.z)),
-    "Gaussian.sample of a point mass": lambda c: like(posterior(c.schedule, c.x, c.y, 1).sample(c.z)),
+    "Gaussian.sample of a point mass": lambda c: like(posterior(c.schedule, c.x, 1, c.y).sample(c.z)),
     "Gaussian.entropy": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).entropy()),
     "Gaussian.kl": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1))),
-    "Gaussian.level_log_prob": lambda c: per_item(Gaussian(c.x, c.y ** 2 + 1).level_log_prob(c.levels)),
+    "level_log_prob": lambda c: per_item(level_log_prob(Gaussian(c.x, c.y ** 2 + 1), c.levels)),
     "Schedule": lambda c: lambda c: [(getattr(c.schedule, name)[1:], (c.schedule.T,), F64) for name, value in vars(c.schedule).items() if name != "T"],
     "respace": lambda c: number(respace(c.schedule, [c.schedule.T])[0].alpha_bar[1]),
-    "step": lambda c: gaussian(forward.step(c.schedule, c.x, c.t)),
+    "step": lambda c: gaussian(forward.forward_step(c.schedule, c.x, c.t)),
     "marginal": lambda c: gaussian(marginal(c.schedule, c.x, c.t)),
     "diffuse": lambda c: like(diffuse(c.schedule, c.x, c.t, c.y)),
     "transition": lambda c: gaussian(transition(c.schedule, c.x, c.s, c.t)),
-    "posterior": lambda c: gaussian(posterior(c.schedule, c.x, c.y, c.t)),
-    **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.y, c.t)) for name in CONVERSIONS},
-    "learned_variance": lambda c: like(reverse.learned_variance(c.schedule, c.x, c.t, 1 / (1 + c.y ** 2))),
-    "v_from_spread": lambda c: like(v := reverse.v_from_spread(c.schedule, c.x ** 2, c.t), reverse.learned_variance(c.schedule, c.x, c.t, v)),
+    "posterior": lambda c: gaussian(posterior(c.schedule, c.x, c.t, c.y)),
+    **{name: lambda c, name=name: like(getattr(reverse, name)(c.schedule, c.x, c.t, c.y)) for name in CONVERSIONS},
+    "learned_variance": lambda c: like(reverse.interpolated_variance(c.schedule, c.x, c.t, 1 / (1 + c.y ** 2))),
+    "fraction_from_variance": lambda c: like(v := fraction_from_variance(c.schedule, c.x ** 2, c.t), reverse.interpolated_variance(c.schedule, c.x, c.t, v)),
     "variance_table": lambda c: table(reverse.variance_table(c.schedule, "beta_tilde")),
     **{f"as_denoiser {name}": lambda c, name=name: like(as_denoiser(c.schedule, c.denoiser, name)(c.x, c.t)) for name in reverse.TO_EPS},
     "predict": lambda c: like(*itertools.chain(predict(c.schedule, c.denoiser, c.x, c.t)[2:4], predict(c.schedule, c.denoiser, c.x, c.t, (-1, 1))[2:4])),
-    "reverse.step": lambda c: gaussian(reverse.step(c.schedule, predict(c.schedule, c.learned, c.x, c.t), "learned")),
-    "ancestral_sampling": lambda c: like(last(ancestral_sampling(c.schedule, c.denoiser, c.x, c.rng))),
+    "reverse.step": lambda c: gaussian(reverse.reverse_step(c.schedule, predict(c.schedule, c.learned, c.x, c.t), "learned")),
+    "algorithm_2": lambda c: like(algorithm_2(c.schedule, c.denoiser, c.x, c.rng).astype(c.dtype)),
+    "sampling_times": lambda c: number(sampling_times(c.schedule, 1)[0]),
+    "ancestral_sampling": lambda c: like(final_sample(ancestral_sampling(c.schedule, c.denoiser, c.x, c.rng))),
     "ddim_step": lambda c: gaussian(ddim_step(c.schedule, predict(c.schedule, c.denoiser, c.x, c.t), c.s, 0.7)),
-    "ddim_sampling": lambda c: like(last(ddim_sampling(c.schedule, c.denoiser, c.x, c.rng, 1 + c.schedule.T // 2, 0.5))),
+    "ddim_sampling": lambda c: like(final_sample(ddim_sampling(c.schedule, c.denoiser, c.x, c.rng, 1 + c.schedule.T // 2, 0.5))),
     "prior_term": lambda c: per_item(prior_term(c.schedule, c.x)),
     "step_term": lambda c: per_item(step_term(c.schedule, c.denoiser, c.x, c.t, c.y)),
-    "step_term learned": lambda c: per_item(step_term(c.schedule, c.learned, c.levels, c.t, c.y, "learned", Gaussian.level_log_prob)),
+    "step_term learned": lambda c: per_item(step_term(c.schedule, c.learned, c.levels, c.t, c.y, "learned", level_log_prob)),
     "losses": lambda c: lambda c: [pair for loss in (simple_loss, v_loss, vlb_loss) for pair in number(loss(c.schedule, c.denoiser, c.x, c.t, c.y))(c)],
     "hybrid_loss": lambda c: number(hybrid_loss(c.schedule, c.learned, c.x, c.t, c.y)),
     "simple_weights": lambda c: table(simple_weights(c.schedule, "beta")),
@@ -104,8 +108,8 @@ PROMISES = {
     "FiniteData.denoiser": lambda c: like(FiniteData(c.y).denoiser(c.schedule)(c.x, c.t)),
     "FiniteData.log_q": lambda c: per_item(FiniteData(c.y).log_q(c.schedule, c.x, c.t), dtype=F64),
     "time_embedding": lambda c: lambda c: [(time_embedding(np.full(c.B, c.t), 7), (c.B, 7), F64)],
-    "to_images": lambda c: lambda c: [(data.to_images(c.x), c.x.shape, np.dtype(np.uint8))],
-    "from_levels": lambda c: lambda c: [(data.from_levels(data.to_images(c.x)), c.x.shape, np.dtype(np.float32))],
+    "to_images": lambda c: lambda c: [(to_images(c.x), c.x.shape, np.dtype(np.uint8))],
+    "from_levels": lambda c: lambda c: [(from_levels(to_images(c.x)), c.x.shape, np.dtype(np.float32))],
 }
 
 
@@ -124,12 +128,12 @@ def test_inside_the_domain_all_is_finite_and_of_the_shape_and_dtype_that_is_prom
 def test_what_is_not_finite_comes_out_not_finite_in_its_own_item_alone(c, astray, draw):
     item, x = draw.draw(st.integers(0, c.B - 1)), c.x.copy()
     x[item].flat[draw.draw(st.integers(0, c.D - 1))] = astray
-    results = [forward.step(c.schedule, x, c.t).mean, marginal(c.schedule, x, c.t).sample(c.y), diffuse(c.schedule, x, c.t, c.y),
-               posterior(c.schedule, x, c.y, c.t).mean, Gaussian(x, c.y ** 2 + 1).log_prob(c.y), Gaussian(x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1)),
-               *(getattr(reverse, name)(c.schedule, c.y, x, c.t) for name in CONVERSIONS), prior_term(c.schedule, x)]
+    results = [forward.forward_step(c.schedule, x, c.t).mean, marginal(c.schedule, x, c.t).sample(c.y), diffuse(c.schedule, x, c.t, c.y),
+               posterior(c.schedule, x, c.t, c.y).mean, Gaussian(x, c.y ** 2 + 1).log_prob(c.y), Gaussian(x, c.y ** 2 + 1).kl(Gaussian(c.y, c.x ** 2 + 1)),
+               *(getattr(reverse, name)(c.schedule, c.y, c.t, x) for name in CONVERSIONS), prior_term(c.schedule, x)]
     for clip in (None, (-1, 1)):
         prediction = predict(c.schedule, c.denoiser, x, c.t, clip)
-        results += prediction.eps, reverse.step(c.schedule, prediction).mean
+        results += prediction.eps, reverse.reverse_step(c.schedule, prediction).mean
     for result in results:
         fine = np.isfinite(result.reshape(c.B, -1)).all(1)
         assert not fine[item] and np.delete(fine, item).all()
@@ -164,7 +168,7 @@ def test_networks(c, width, depth, embedding, learned_variance):
 
 def test_training_keeps_its_promise():
     rows = frozen(np.random.default_rng(0).standard_normal((30, 2), np.float32))
-    steps = list(train(mlp(2, 8, 1), cosine(10), lambda rng, n: rows[rng.integers(30, size=n)], np.random.default_rng(0), 3, batch=4))
+    steps = list(train(cosine(10), mlp(2, 8, 1), lambda rng, n: rows[rng.integers(30, size=n)], np.random.default_rng(0), 3, batch=4))
     assert [step.state.step for step in steps] == [1, 2, 3]
     for step in steps:
         assert np.isfinite([step.loss, step.gradient_norm]).all()
@@ -188,7 +192,7 @@ def half(x, t):
 
 
 def trained(**options):
-    return lambda: list(train(mlp(2, 8, 1), S, lambda rng, n: rng.standard_normal((n, 2), np.float32), RNG, **{"steps": 1, "batch": 2, **options}))
+    return lambda: list(train(S, mlp(2, 8, 1), lambda rng, n: rng.standard_normal((n, 2), np.float32), RNG, **{"steps": 1, "batch": 2, **options}))
 
 
 OUTSIDE = [
@@ -200,23 +204,23 @@ OUTSIDE = [
     *[(lambda t=t: diffuse(S, X, t, X), mention) for t, mention in (
         (0, "t = 0"), (11, "T = 10"), (1.5, "t = 1.5"), (True, "t = True"), (None, "t = None"), (np.ones(2, int), "(2,)"), (np.ones((3, 1), int), "(3, 1)"))],
     (lambda: diffuse(S, X, 1, X[:1]), "eps has shape (1, 2)"), (lambda: transition(S, X, 3, 3), "s = 3"), (lambda: transition(S, X, -1, 3), "t = -1"),
-    (lambda: posterior(S, X, X[:, :1], 1), "x_0 has shape (3, 1)"), (lambda: Gaussian(X, np.ones(())).log_prob(X[:1]), "x has shape (1, 2)"),
+    (lambda: posterior(S, X, 1, X[:, :1]), "x_0 has shape (3, 1)"), (lambda: Gaussian(X, np.ones(())).log_prob(X[:1]), "x has shape (1, 2)"),
     *[(lambda call=call, var=var: call(Gaussian(X, np.full((2,), var))), f"var = {var}") for var in (0.0, -1.0) for call in (
-        lambda g: g.log_prob(X), lambda g: g.entropy(), lambda g: g.level_log_prob(X), lambda g: g.kl(ONE), lambda g: ONE.kl(g))],
+        lambda g: g.log_prob(X), lambda g: g.entropy(), lambda g: level_log_prob(g, X), lambda g: g.kl(ONE), lambda g: ONE.kl(g))],
     *[(lambda at=at: grad(lambda v: Gaussian(X, v).log_prob(X).sum())(at), f"var = {at}") for at in (0.0, -2.0)],
-    (lambda: Gaussian(X, np.array([1, -1e-9])).sample(X), "var = -1e-09"), (lambda: posterior(S, X, X, 1).log_prob(X), "var = 0"),
-    (lambda: posterior(S, X, X, 1).kl(ONE), "var = 0"), (lambda: diffuse(S, SINGLE, 1, X), "dtype of eps = float64"),
+    (lambda: Gaussian(X, np.array([1, -1e-9])).sample(X), "var = -1e-09"), (lambda: posterior(S, X, 1, X).log_prob(X), "var = 0"),
+    (lambda: posterior(S, X, 1, X).kl(ONE), "var = 0"), (lambda: diffuse(S, SINGLE, 1, X), "dtype of eps = float64"),
     (lambda: predict(S, lambda x, t: x.astype(float), SINGLE, 1), "dtype of eps = float64"),
-    (lambda: Gaussian(X, np.ones(())).level_log_prob(X + 0.3), "x_0 holds 0.3"), (lambda: as_denoiser(S, half, "y"), "predicts = 'y'"),
+    (lambda: level_log_prob(Gaussian(X, np.ones(())), X + 0.3), "x_0 holds 0.3"), (lambda: as_denoiser(S, half, "y"), "predicts = 'y'"),
     (lambda: as_denoiser(S, half, ["v"]), "predicts = ['v']"), (lambda: predict(S, half, X, 1, clip=(1, -1)), "clip = (1, -1)"),
     (lambda: predict(S, lambda x, t: x[:1], X, 1), "eps has shape (1, 2)"), (lambda: reverse.variance_table(S, "gamma"), "variance = 'gamma'"),
     (lambda: reverse.variance_table(S, -S.beta), "variance[1] = -"), (lambda: reverse.variance_table(S, [1.0]), "(1,)"),
-    (lambda: last(ancestral_sampling(S, half, X, RNG, start=11)), "T = 10"), (lambda: last(ancestral_sampling(S, half, X, RNG, variance="learned")), "learned"),
-    (lambda: last(ancestral_sampling(S, half, X, None)), "rng = None"), (lambda: last(ancestral_sampling(S, half, X + np.nan, RNG)), "x holds nan"),
-    (lambda: last(ddim_sampling(S, half, X - np.inf)), "x holds -inf"), (lambda: last([]), "steps = []"), (lambda: last(ddim_sampling(S, half, X, steps=True)), "steps = True"),
-    (lambda: last(ddim_sampling(S, half, X, eta=0.5)), "rng = None"), (lambda: last(ancestral_sampling(S, half, X, RNG, start=True)), "t = True"),
-    (lambda: last(ddim_sampling(S, half, X, eta=1.5)), "eta = 1.5"), (lambda: last(ddim_sampling(S, half, X, RNG, eta=np.nan)), "eta = nan"),
-    (lambda: last(ddim_sampling(S, half, X, steps=0)), "steps = 0"), (lambda: last(ddim_sampling(S, half, X, steps=[1, 1])), "steps = [1, 1]"),
+    (lambda: final_sample(ancestral_sampling(S, half, X, RNG, start=11)), "T = 10"), (lambda: final_sample(ancestral_sampling(S, half, X, RNG, variance="learned")), "learned"),
+    (lambda: final_sample(ancestral_sampling(S, half, X, None)), "rng = None"), (lambda: final_sample(ancestral_sampling(S, half, X + np.nan, RNG)), "x holds nan"),
+    (lambda: final_sample(ddim_sampling(S, half, X - np.inf)), "x holds -inf"), (lambda: final_sample([]), "steps = []"), (lambda: final_sample(ddim_sampling(S, half, X, steps=True)), "steps = True"),
+    (lambda: final_sample(ddim_sampling(S, half, X, eta=0.5)), "rng = None"), (lambda: final_sample(ancestral_sampling(S, half, X, RNG, start=True)), "t = True"),
+    (lambda: final_sample(ddim_sampling(S, half, X, eta=1.5)), "eta = 1.5"), (lambda: final_sample(ddim_sampling(S, half, X, RNG, eta=np.nan)), "eta = nan"),
+    (lambda: final_sample(ddim_sampling(S, half, X, steps=0)), "steps = 0"), (lambda: final_sample(ddim_sampling(S, half, X, steps=[1, 1])), "steps = [1, 1]"),
     (lambda: ddim_step(S, predict(S, half, X, 3), 3), "s = 3"), (lambda: v_loss(S, half, X, 0, X), "t = 0"), (lambda: hybrid_loss(S, half, X, 1, X), "learned"),
     (lambda: bits_per_dim(1.0, 0), "dimensions = 0"), (lambda: Ledger(X, X, -1).bits_per_dim(1.0), "dimensions = -1"),
     (lambda: ledger(S, half, X[:0], RNG), "(0, 2)"), (lambda: ledger(S, half, X[0], RNG), "(2,)"), (lambda: ledger(S, half, X, RNG, batch=0), "batch = 0"),
@@ -226,11 +230,11 @@ OUTSIDE = [
     (lambda: Mixture([1], [[0, 0]], [np.eye(2)]).denoiser(S)(X[:, :1], 1), "(3, 1)"), (lambda: FiniteData([]), "(0,)"),
     (lambda: FiniteData(X).denoiser(S)(np.zeros((3, 5)), 1), "(3, 5)"), (lambda: time_embedding(1, 0), "dim = 0"), (lambda: time_embedding(1, 2.5), "dim = 2.5"),
     (lambda: mlp(0), "dimensions = 0"), (lambda: mlp(width=-1), "width = -1"), (lambda: mlp(depth=1.5), "depth = 1.5"), (lambda: conv_denoiser(0), "channels = 0"),
-    (lambda: conv_denoiser(inner_blocks=0), "inner_blocks = 0"), (trained(batch=0), "batch"), (trained(rate=-1), "rate = -1"), (trained(rate=np.nan), "rate = nan"),
-    (trained(ema_decay=2), "ema_decay"), (trained(largest_gradient=0), "largest_gradient"), (trained(predicts="q"), "predicts = 'q'"),
+    (lambda: conv_denoiser(inner_blocks=0), "inner_blocks = 0"), (trained(batch=0), "batch"), (trained(learning_rate=-1), "rate = -1"), (trained(learning_rate=np.nan), "rate = nan"),
+    (trained(ema_decay=2), "ema_decay"), (trained(max_norm=0), "max_norm"), (trained(predicts="q"), "predicts = 'q'"),
     (lambda: toy("moon"), "'moon'"), (lambda: toy("checkerboard").log_prob(np.zeros((3, 3))), "(3, 3)"), (lambda: load("a.txt"), "'.txt'"),
-    (lambda: data.split(X, 0), "held_out = 0"), (lambda: data.split(X[:1]), "1 rows"), (lambda: data.from_levels(X), "float64"),
-    (lambda: data.to_images(X + np.nan), "NaN"), (lambda: tinyddpm.mnist_full("/nowhere"), "/nowhere"),
+    (lambda: data.split(X, 0), "held_out = 0"), (lambda: data.split(X[:1]), "1 rows"), (lambda: from_levels(X), "float64"),
+    (lambda: to_images(X + np.nan), "NaN"), (lambda: tinyddpm.mnist_full("/nowhere"), "/nowhere"),
 ]
 
 
@@ -244,7 +248,7 @@ def test_outside_the_domain_the_argument_and_its_value_are_named(call, mention):
 def test_no_public_name_is_left_out():
     """Each is named above, or is a plain record, or has a file of tests to itself."""
     elsewhere = {"elbo", "forward", "reverse", "oracle", "gaussian", "schedule", "network", "training", "toys", "data", "run", "plot",  # modules
-                 "State", "Network", "mnist"}
+                 "State", "Network", "mnist", "algorithm_1"}
     source = Path(__file__).read_text(encoding="utf-8").partition("PROMISES")[2]
     public = {name for name, value in vars(tinyddpm).items() if not name.startswith("_") and callable(value)} - elsewhere
     assert not {name for name in public if name not in source}

@@ -14,12 +14,12 @@ def same(a, b):
 
 @pytest.mark.parametrize("t", [1, 7, 50, np.array([1, 7, 50])])
 def test_a_transition_is_the_step_at_one_end_and_the_marginal_at_the_other(t):
-    assert same(transition(SCHEDULE, X, t - 1, t), forward.step(SCHEDULE, X, t))
+    assert same(transition(SCHEDULE, X, t - 1, t), forward.forward_step(SCHEDULE, X, t))
     assert same(transition(SCHEDULE, X, 0 * t, t), marginal(SCHEDULE, X, t))
 
 
 def test_the_posterior_of_the_first_step_is_the_point_itself():
-    point = posterior(SCHEDULE, X, X + 1, 1)
+    point = posterior(SCHEDULE, X, 1, X + 1)
     assert point.mean == pytest.approx(X + 1, rel=1e-14) and point.var == 0
 
 
@@ -32,7 +32,7 @@ def test_a_transition_runs_forward_within_the_chain(s, t, message):
 
 
 def test_shapes_that_would_broadcast_are_refused():
-    for function in (lambda x: diffuse(SCHEDULE, X, 3, x), lambda x: posterior(SCHEDULE, X, x, 3)):
+    for function in (lambda x: diffuse(SCHEDULE, X, 3, x), lambda x: posterior(SCHEDULE, X, 3, x)):
         with pytest.raises(ValueError, match=r"\(3, 1\).*\(3, 2\)"):
             function(X[:, :1])
 
@@ -40,7 +40,7 @@ def test_shapes_that_would_broadcast_are_refused():
 @pytest.mark.parametrize("t", [3, np.array([1, 3, 50])])
 def test_float32_stays_float32(t):
     x = X.astype(np.float32)
-    for gaussian in (forward.step(SCHEDULE, x, t), marginal(SCHEDULE, x, t), transition(SCHEDULE, x, 0 * t, t),
-                     posterior(SCHEDULE, x, x, t)):
+    for gaussian in (forward.forward_step(SCHEDULE, x, t), marginal(SCHEDULE, x, t), transition(SCHEDULE, x, 0 * t, t),
+                     posterior(SCHEDULE, x, t, x)):
         assert gaussian.mean.dtype == gaussian.var.dtype == np.float32
     assert diffuse(SCHEDULE, x, t, x).dtype == np.float32

@@ -19,7 +19,7 @@ EQUATIONS = {"1.1", "1.2", "2.1", "2.2", "5.1.1", "5.1.2", "5.1", "Algorithm 1",
              *(f"Luo {n}" for n in (*range(37, 46), *range(48, 59), 70, 84, 125, 130, 133, 151))}
 CORE = ("gaussian", "schedule", "forward", "reverse", "elbo")
 # What has no equation: shapes and checks, a denoiser's calling convention, what carries a result.
-HOUSEKEEPING = {"gaussian": {"check", "check_finite", "check_same_shape", "check_variance", "sum_over_dimensions", "standard_normal", "standard_normal_like"},
+HOUSEKEEPING = {"gaussian": {"check", "check_finite", "check_same_shape", "check_variance", "sum_over_dimensions", "standard_normal", "standard_gaussian"},
                 "schedule": {"like"}, "forward": set(),
                 "reverse": {"as_denoiser", "ask", "Prediction", "Step", "last"}, "elbo": {"mean_and_error"}}
 

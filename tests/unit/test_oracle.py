@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from tinyddpm import FiniteData, Mixture, ancestral_sampling, cosine, last, linear, oracle, reverse, simple_weights
-from tinyddpm.app.data import from_levels, mnist
+from tinyddpm import FiniteData, Mixture, ancestral_sampling, cosine, final_sample, linear, oracle, reverse, simple_weights
+from tinyddpm.app.data import mnist
+from tinyddpm.decoder import from_levels
 from tinyddpm.reverse import mean_from_eps, variance_table, x_0_from_eps
 from tinyddpm.toys import toy
 
@@ -74,7 +75,7 @@ def test_moments_by_quadrature():
 def test_least_errors_are_what_is_left_of_the_square(t):
     """E‖x_0 − E[x_0|x_t]‖² = E‖x_0‖² − E‖E[x_0|x_t]‖²; for a Gaussian the trace of (S⁻¹ + ᾱ/(1 − ᾱ))⁻¹, too."""
     for data in (MIXTURE, TILTED):
-        x_0 = lambda x: x_0_from_eps(SCHEDULE, x, data.denoiser(SCHEDULE)(x, t), t)
+        x_0 = lambda x: x_0_from_eps(SCHEDULE, x, t, data.denoiser(SCHEDULE)(x, t))
         explained = noised(data, t).expect(lambda x: (x_0(x) ** 2).sum(1), fineness=1)
         square = np.trace(data.covariance) + data.mean @ data.mean
         assert data.error(SCHEDULE, t, fineness=1) == pytest.approx(square - explained, abs=1e-6)
@@ -88,7 +89,7 @@ def test_the_chain_is_the_recursion_of_dense_matrices(variance):
     mean, covariance = oracle.gaussian_chain(SCHEDULE, TILTED, variance)
     sigma2, denoiser, m, P = variance_table(SCHEDULE, variance), TILTED.denoiser(SCHEDULE), np.zeros(3), np.eye(3)
     for t in range(50, 0, -1):
-        move = lambda x: mean_from_eps(SCHEDULE, x, denoiser(x, t), t)
+        move = lambda x: mean_from_eps(SCHEDULE, x, t, denoiser(x, t))
         b = move(np.zeros((1, 3)))[0]
         A = (move(np.eye(3)) - b).T
         m, P = A @ m + b, A @ P @ A.T + (sigma2[t] if t > 1 else 0) * np.eye(3)
@@ -155,7 +156,7 @@ def test_gaussian_chain_is_what_the_sampler_does():
     """Statistical: 20,000 samples at fixed seed, 6 standard errors; exact in the laws."""
     schedule, rng = cosine(30), np.random.default_rng(0)
     mean, covariance = oracle.gaussian_chain(schedule, GAUSSIAN)
-    x = last(ancestral_sampling(schedule, GAUSSIAN.denoiser(schedule), rng.standard_normal((20000, 2)), rng))
+    x = final_sample(ancestral_sampling(schedule, GAUSSIAN.denoiser(schedule), rng.standard_normal((20000, 2)), rng))
     assert (abs(x.mean(0) - mean[0]) < 6 * np.sqrt(np.diag(covariance[0]) / 20000)).all()
     spread = np.sqrt((covariance[0] ** 2 + np.outer(*[np.diag(covariance[0])] * 2)) / 20000)
     assert (abs(np.cov(x.T) - covariance[0]) < 6 * spread).all()
@@ -175,7 +176,7 @@ def test_ideal_denoiser_returns_its_data():
     """What a network that learned the digits by heart would do: every sample is one of them."""
     images = from_levels(mnist().train[:20]).astype(float)
     schedule, rng = cosine(50), np.random.default_rng(0)
-    x = last(ancestral_sampling(schedule, FiniteData(images).denoiser(schedule), rng.standard_normal((5, 28, 28)), rng))
+    x = final_sample(ancestral_sampling(schedule, FiniteData(images).denoiser(schedule), rng.standard_normal((5, 28, 28)), rng))
     assert (abs(x[:, None] - images).max((2, 3)).min(1) < 1e-6).all()
 
 
@@ -189,8 +190,8 @@ def test_samples_would_not_show_it_and_the_exact_chain_does():
         for t in range(first, last - 1, -1):
             probe = np.array([[0.0], [1.0]])
             eps = DATA_1D.denoiser(schedule)(probe, t)
-            p = reverse.step(schedule, reverse.predict(schedule, lambda x, t: eps, probe, t), "beta")
-            at = schedule.at(t, probe)
+            p = reverse.reverse_step(schedule, reverse.predict(schedule, lambda x, t: eps, probe, t), "beta")
+            at = schedule.coefficients_at(t, probe)
             nudged = np.sqrt(at.one_minus_alpha_bar + nudge)
             x = p.mean + at.beta * (1 / np.sqrt(at.one_minus_alpha_bar) - 1 / nudged) * eps / np.sqrt(at.alpha)
             gain = x[1, 0] - x[0, 0]

@@ -5,12 +5,13 @@ from autograd import grad
 from autograd.test_util import check_grads
 
 from tinyddpm import Gaussian, Network, as_denoiser, conv_denoiser, ledger, log_snr_uniform, simple_weights, step_term
+from tinyddpm.decoder import level_log_prob
 from tinyddpm.app import run as runs
-from tinyddpm.images import pixels
+from tinyddpm.images import bits, pixels
 from tinyddpm.network.weights import pack, unpack
-from tinyddpm.reverse import learned_variance
-from tinyddpm.schedule import grey_levels
-from tinyddpm.training import draw_times_by
+from tinyddpm.reverse import interpolated_variance
+from tinyddpm.images.schedule import grey_levels
+from tinyddpm.images.bits import draw_times_by
 
 RNG = np.random.default_rng(0)
 GRID = grey_levels(60)
@@ -65,7 +66,7 @@ def test_guess_and_spread_are_bayes_rule_over_kinds_levels_and_what_the_network_
     weights = {"first": {"w": np.zeros(1)}}
     guess, v = pixels.pixel_network(GRID, TABLE, inner, learned_variance=True).apply(weights, x, t)
     assert (pixels.pixel_network(GRID, TABLE, inner).apply(weights, x, t) == guess).all()
-    spread = (learned_variance(GRID, x, t, v) - GRID.beta_tilde[t]) / GRID.weight_0[t] ** 2
+    spread = (interpolated_variance(GRID, x, t, v) - GRID.beta_tilde[t]) / GRID.coef_x_0[t] ** 2
     y, snr = x / GRID.alpha_bar[t] ** 0.5, GRID.snr[t]
     m, tau, c = says[..., 0], np.exp(2 * says[..., 1] - 4), 4 * says[..., 2]
     for b in range(3):
@@ -104,7 +105,7 @@ def test_the_ledger_of_a_network_that_says_nothing():
     network = pixels.pixel_network(grid, table, silent)
     alone = as_denoiser(grid, lambda x, t: network.apply({"first": {"w": np.zeros(1)}}, x, t), "x_0")
     x_0 = images / 127.5 - 1
-    found = ledger(grid, alone, x_0, np.random.default_rng(0), "beta_tilde", Gaussian.level_log_prob)
+    found = ledger(grid, alone, x_0, np.random.default_rng(0), "beta_tilde", level_log_prob)
     per_kind = np.log(HISTOGRAMS.share) + np.stack([np.log(p)[images].sum((1, 2)) for p in HISTOGRAMS.levels], 1)
     exact = -np.logaddexp(*per_kind.T)
     difference = found.terms.sum(1) - exact
@@ -113,7 +114,7 @@ def test_the_ledger_of_a_network_that_says_nothing():
     eps, t = RNG.standard_normal(x_0.shape), 200
     x_t = np.sqrt(grid.alpha_bar[t]) * x_0 + np.sqrt(grid.one_minus_alpha_bar[t]) * eps
     error = ((network.apply({"first": {"w": np.zeros(1)}}, x_t, t) - x_0) ** 2).sum((1, 2))
-    assert step_term(grid, alone, x_0, t, eps, "beta_tilde") == pytest.approx(grid.weight_0[t] ** 2 * error / (2 * grid.beta_tilde[t]))
+    assert step_term(grid, alone, x_0, t, eps, "beta_tilde") == pytest.approx(grid.coef_x_0[t] ** 2 * error / (2 * grid.beta_tilde[t]))
 
 
 def test_kinds_are_found():
@@ -128,17 +129,17 @@ def test_kinds_are_found():
 
 def test_the_loss_is_the_bound_and_one_for_the_pixel_alone():
     """Over t as often as `bit_share` says, the loss has the ELBO's weights; and D leaves the same at every t."""
-    left = pixels.unexplained(GRID, TABLE)
-    share, weights = pixels.bit_share(GRID, left, uniform=0), simple_weights(GRID, "beta_tilde")
+    left = bits.unexplained(GRID, TABLE)
+    share, weights = bits.bit_share(GRID, left, uniform=0), simple_weights(GRID, "beta_tilde")
     assert (share[1:] / left[1:] / weights[1:]).std() < 1e-9 * (share[1:] / left[1:] / weights[1:]).mean()
-    assert pixels.bit_share(GRID, left).sum() == pytest.approx(1) and pixels.bit_share(GRID, left)[1:].min() > 0.1 / 61
+    assert bits.bit_share(GRID, left).sum() == pytest.approx(1) and bits.bit_share(GRID, left)[1:].min() > 0.1 / 61
     x_0, t = (independent_pixels(400) / 127.5 - 1), RNG.integers(1, 45, 400)
     alone = as_denoiser(GRID, lambda x, t: pixels.pixels_alone(TABLE, *y_and_log_snr(x, t))[1], "x_0")
-    assert pixels.bits_loss(left)(GRID, alone, x_0, t, RNG.standard_normal(x_0.shape)) == pytest.approx(1, abs=0.05)
+    assert bits.bits_loss(left)(GRID, alone, x_0, t, RNG.standard_normal(x_0.shape)) == pytest.approx(1, abs=0.05)
 
 
 def y_and_log_snr(x, t):
-    at = GRID.at(t, x)
+    at = GRID.coefficients_at(t, x)
     return x / np.sqrt(at.alpha_bar), np.broadcast_to(at.log_snr, x.shape)
 
 

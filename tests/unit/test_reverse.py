@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyddpm import (Mixture, Schedule, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, last, linear,
+from tinyddpm import (Mixture, Schedule, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, final_sample, linear,
                       log_snr_uniform, predict, reverse)
-from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, learned_variance, mean_from_eps, mean_from_x_0,
-                              sampling_times, score_from_eps, v_from_eps, v_from_spread, variance_table, x_0_from_eps)
-from tinyddpm.schedule import grey_levels
+from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, interpolated_variance, mean_from_eps, mean_from_x_0,
+                              score_from_eps, v_from_eps, variance_table, x_0_from_eps)
+from tinyddpm.sampling import algorithm_2, sampling_times
+from tinyddpm.images.variance import fraction_from_variance
+from tinyddpm.images.schedule import grey_levels
 
 SCHEDULE = linear(50)
 DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])
@@ -21,24 +23,24 @@ def test_four_names_for_one_guess(t, seed):
     x_t = diffuse(SCHEDULE, x_0, t, eps)
     ab, om = SCHEDULE.alpha_bar[t], SCHEDULE.one_minus_alpha_bar[t]
     size = (abs(x_t) + abs(eps)).max() / np.sqrt(ab)
-    v, score = v_from_eps(SCHEDULE, x_t, eps, t), score_from_eps(SCHEDULE, x_t, eps, t)
+    v, score = v_from_eps(SCHEDULE, x_t, t, eps), score_from_eps(SCHEDULE, x_t, t, eps)
     assert v == pytest.approx(np.sqrt(ab) * eps - np.sqrt(om) * x_0, abs=1e-14 * size)
     assert (x_t ** 2 + v ** 2).sum() == pytest.approx((x_0 ** 2 + eps ** 2).sum(), rel=1e-9)
     assert score == pytest.approx(-(x_t - np.sqrt(ab) * x_0) / om, abs=1e-13 * size / om)
     assert (x_t + om * score) / np.sqrt(ab) == pytest.approx(x_0, abs=1e-14 * size)  # Tweedie
-    assert x_0_from_eps(SCHEDULE, x_t, eps, t) == pytest.approx(x_0, abs=1e-14 * size)
-    for back in (eps_from_v(SCHEDULE, x_t, v, t), eps_from_score(SCHEDULE, x_t, score, t), eps_from_x_0(SCHEDULE, x_t, x_0, t)):
+    assert x_0_from_eps(SCHEDULE, x_t, t, eps) == pytest.approx(x_0, abs=1e-14 * size)
+    for back in (eps_from_v(SCHEDULE, x_t, t, v), eps_from_score(SCHEDULE, x_t, t, score), eps_from_x_0(SCHEDULE, x_t, t, x_0)):
         assert back == pytest.approx(eps, abs=1e-14 * size / np.sqrt(om))
-    assert mean_from_eps(SCHEDULE, x_t, eps, t) == pytest.approx(mean_from_x_0(SCHEDULE, x_t, x_0, t), abs=1e-13 * size)
+    assert mean_from_eps(SCHEDULE, x_t, t, eps) == pytest.approx(mean_from_x_0(SCHEDULE, x_t, t, x_0), abs=1e-13 * size)
 
 
 def test_a_predictor_of_anything_becomes_the_same_denoiser():
     exact, x_t = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((5, 2))
     eps = exact(x_t, 20)
-    for name, convert in [("eps", lambda s, x, e, t: e), ("x_0", x_0_from_eps), ("v", v_from_eps), ("score", score_from_eps)]:
-        denoiser = as_denoiser(SCHEDULE, lambda x, t: convert(SCHEDULE, x, exact(x, t), t), name)
+    for name, convert in [("eps", lambda s, x, t, e: e), ("x_0", x_0_from_eps), ("v", v_from_eps), ("score", score_from_eps)]:
+        denoiser = as_denoiser(SCHEDULE, lambda x, t: convert(SCHEDULE, x, t, exact(x, t)), name)
         assert denoiser(x_t, 20) == pytest.approx(eps, abs=1e-12)
-        pair = as_denoiser(SCHEDULE, lambda x, t: (convert(SCHEDULE, x, exact(x, t), t), x + 7), name)(x_t, 20)
+        pair = as_denoiser(SCHEDULE, lambda x, t: (convert(SCHEDULE, x, t, exact(x, t)), x + 7), name)(x_t, 20)
         assert pair[0] == pytest.approx(eps, abs=1e-12) and (pair[1] == x_t + 7).all()  # a learned variance is left as it is
     with pytest.raises(ValueError, match="predicts = 'noise'"):
         as_denoiser(SCHEDULE, exact, "noise")
@@ -47,7 +49,7 @@ def test_a_predictor_of_anything_becomes_the_same_denoiser():
 def test_variances():
     x = np.zeros((2, 3))
     def var(t, variance, v=None):
-        return reverse.step(SCHEDULE, predict(SCHEDULE, lambda x, t: x if v is None else (x, v), x, t), variance).var
+        return reverse.reverse_step(SCHEDULE, predict(SCHEDULE, lambda x, t: x if v is None else (x, v), x, t), variance).var
     assert var(7, "beta") == SCHEDULE.beta[7] and var(7, "beta_tilde") == SCHEDULE.beta_tilde[7]
     geometric = np.sqrt(SCHEDULE.beta[7] * SCHEDULE.beta_tilde[7])
     assert var(7, "learned", np.full((2, 3), 0.5)) == pytest.approx(geometric)
@@ -59,7 +61,7 @@ def test_variances():
                            (SCHEDULE.beta_tilde, r"variance\[1\] = 0"), (np.full(51, np.nan), "nan")]:
         with pytest.raises(ValueError, match=message):
             var(7, wrong)
-    with pytest.raises(ValueError, match="v has shape"):
+    with pytest.raises(ValueError, match="log_var_fraction has shape"):
         var(7, "learned", np.ones(2))
 
 
@@ -69,16 +71,16 @@ def test_a_spread_gives_the_variance_of_the_exact_step_back(schedule):
     t = np.arange(2, schedule.T + 1)
     spread = np.random.default_rng(0).uniform(0, 3, (len(t), 4)) * schedule.one_minus_alpha_bar[t, None]
     spread[:, 0], spread[:, 1] = 0, schedule.one_minus_alpha_bar[t]
-    v = v_from_spread(schedule, spread, t)
-    expected = schedule.beta_tilde[t, None] + schedule.weight_0[t, None] ** 2 * spread
-    assert learned_variance(schedule, spread, t, v) == pytest.approx(expected, rel=1e-12)
+    v = fraction_from_variance(schedule, spread, t)
+    expected = schedule.beta_tilde[t, None] + schedule.coef_x_0[t, None] ** 2 * spread
+    assert interpolated_variance(schedule, spread, t, v) == pytest.approx(expected, rel=1e-12)
     assert (v[:, 0] == 0).all() and v[:, 1] == pytest.approx(1, rel=1e-9)
-    assert v_from_spread(schedule, spread[:3], np.array([1, 2, 1]))[[0, 2]] == pytest.approx(1)
-    assert v_from_spread(schedule, spread[:3].astype(np.float32), 2) == pytest.approx(v_from_spread(schedule, spread[:3], 2), rel=1e-6)
+    assert fraction_from_variance(schedule, spread[:3], np.array([1, 2, 1]))[[0, 2]] == pytest.approx(1)
+    assert fraction_from_variance(schedule, spread[:3].astype(np.float32), 2) == pytest.approx(fraction_from_variance(schedule, spread[:3], 2), rel=1e-6)
     even = log_snr_uniform(100, 10, -60)  # so much noise that β̃_t is β_t in float64
-    assert v_from_spread(even, spread[:3, :2] + 0.5, 99) == pytest.approx(1) and v_from_spread(even, spread[:0], 99).shape == (0, 4)
-    with pytest.raises(ValueError, match="spread = -1"):
-        v_from_spread(schedule, spread - 1, t)
+    assert fraction_from_variance(even, spread[:3, :2] + 0.5, 99) == pytest.approx(1) and fraction_from_variance(even, spread[:0], 99).shape == (0, 4)
+    with pytest.raises(ValueError, match="var_x_0 = -1"):
+        fraction_from_variance(schedule, spread - 1, t)
 
 
 def test_variances_at_their_ends():
@@ -87,9 +89,9 @@ def test_variances_at_their_ends():
     for schedule, t, v, expected in [(SCHEDULE, 7, 1, SCHEDULE.beta[7]), (SCHEDULE, 7, 0, SCHEDULE.beta_tilde[7]),
                                      (SCHEDULE, 1, 1, SCHEDULE.beta[1]), (SCHEDULE, 1, 0, SCHEDULE.beta_tilde[2]),
                                      (one, 1, 0, 0.3), (one, 1, 1, 0.3)]:
-        assert learned_variance(schedule, x, t, x + v) == pytest.approx(expected, rel=1e-12)
-    assert learned_variance(SCHEDULE, x, np.array([1, 7]), x)[:, 0] == pytest.approx(SCHEDULE.beta_tilde[[2, 7]], rel=1e-12)
-    assert learned_variance(one, x, 1, v_from_spread(one, x, 1)) == pytest.approx(0.3)
+        assert interpolated_variance(schedule, x, t, x + v) == pytest.approx(expected, rel=1e-12)
+    assert interpolated_variance(SCHEDULE, x, np.array([1, 7]), x)[:, 0] == pytest.approx(SCHEDULE.beta_tilde[[2, 7]], rel=1e-12)
+    assert interpolated_variance(one, x, 1, fraction_from_variance(one, x, 1)) == pytest.approx(0.3)
     assert (variance_table(SCHEDULE, "beta_tilde")[2:] == SCHEDULE.beta_tilde[2:]).all()
     assert variance_table(SCHEDULE, "beta_tilde")[1] == SCHEDULE.beta[1] and variance_table(one, "beta_tilde")[1] == 0.3
 
@@ -99,7 +101,7 @@ def test_clipping_comes_before_the_mean():
     guess = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
     assert guess.x_0.max() == 1 and guess.x_0.min() > -1
     assert diffuse(SCHEDULE, guess.x_0, 10, guess.eps) == pytest.approx(x_t)  # ε was derived anew
-    assert reverse.step(SCHEDULE, guess).mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, guess.x_0, 10))
+    assert reverse.reverse_step(SCHEDULE, guess).mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, 10, guess.x_0))
     free = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10)
     assert (free.eps == -1).all()
 
@@ -110,6 +112,13 @@ def test_samplers_clip_every_guess_to_the_range_they_are_given(sampler):
     for clip, (low, high) in [(None, (-np.inf, np.inf)), ((-0.2, 0.5), (-0.2, 0.5)), ((-2, 3), (-2, 3))]:
         guesses = np.stack([s.x_0 for s in sampler(SCHEDULE, lambda x, t: 0 * x - 1, x, np.random.default_rng(0), clip=clip)])
         assert low <= guesses.min() and guesses.max() <= high and (clip == (-0.2, 0.5) or guesses.max() > 1)
+
+
+def test_algorithm_2_is_ancestral_sampling_without_options():
+    x_T, denoiser = np.random.default_rng(1).standard_normal((5, 2)), DATA.denoiser(SCHEDULE)
+    bare = algorithm_2(SCHEDULE, denoiser, x_T, np.random.default_rng(0))
+    steps = ancestral_sampling(SCHEDULE, denoiser, x_T, np.random.default_rng(0))
+    assert (bare == final_sample(steps)).all()
 
 
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde", np.full(51, 0.5)])
@@ -148,9 +157,9 @@ def test_ddim_with_eta_one_is_ancestral_sampling():
     denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
     for t in (50, 17, 2):
         guess = predict(SCHEDULE, denoiser, x, t)
-        ddim, ancestral = ddim_step(SCHEDULE, guess, t - 1, eta=1.0), reverse.step(SCHEDULE, guess, "beta_tilde")
+        ddim, ancestral = ddim_step(SCHEDULE, guess, t - 1, eta=1.0), reverse.reverse_step(SCHEDULE, guess, "beta_tilde")
         assert ddim.mean == pytest.approx(ancestral.mean, abs=1e-12) and ddim.var == pytest.approx(ancestral.var, rel=1e-12)
-    chains = [last(chain) for chain in (
+    chains = [final_sample(chain) for chain in (
         ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), eta=1.0),
         ancestral_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), variance="beta_tilde"))]
     assert chains[0] == pytest.approx(chains[1], abs=1e-9)
@@ -160,8 +169,8 @@ def test_ddim_without_noise_converges_as_one_over_T():
     """η = 0 integrates an ordinary differential equation: halving the steps doubles the error."""
     schedule = log_snr_uniform(1600)
     denoiser, x = DATA.denoiser(schedule), np.random.default_rng(0).standard_normal((20, 2))
-    exact = last(ddim_sampling(schedule, denoiser, x))
-    errors = [abs(last(ddim_sampling(schedule, denoiser, x, steps=n)) - exact).mean() for n in (25, 50, 100)]
+    exact = final_sample(ddim_sampling(schedule, denoiser, x))
+    errors = [abs(final_sample(ddim_sampling(schedule, denoiser, x, steps=n)) - exact).mean() for n in (25, 50, 100)]
     assert 1.6 < errors[0] / errors[1] < 2.6 and 1.6 < errors[1] / errors[2] < 2.6
 
 
@@ -190,5 +199,5 @@ def test_a_denoiser_of_the_wrong_shape_is_told():
 
 def test_float32_stays_float32():
     x, rng = np.ones((3, 2), np.float32), np.random.default_rng(0)
-    assert last(ancestral_sampling(cosine(5), lambda x, t: x, x, rng)).dtype == np.float32
-    assert last(ddim_sampling(cosine(5), lambda x, t: x, x, rng, eta=0.5, clip=(-1, 1))).dtype == np.float32
+    assert final_sample(ancestral_sampling(cosine(5), lambda x, t: x, x, rng)).dtype == np.float32
+    assert final_sample(ddim_sampling(cosine(5), lambda x, t: x, x, rng, eta=0.5, clip=(-1, 1))).dtype == np.float32

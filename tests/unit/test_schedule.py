@@ -80,9 +80,9 @@ def test_bad_times_are_refused_in_a_sentence():
     for t, message in [(0, "t = 0 is outside 1..T = 10"), (11, "t = 11"), (np.array([1, 2, 12]), "t = 12"), (1.5, "no integer"),
                        (np.array([1, 2]), "one for each of the 3 items"), (np.ones((3, 1), int), "shape")]:
         with pytest.raises(ValueError, match=message):
-            schedule.at(t, x)
+            schedule.coefficients_at(t, x)
     with pytest.raises(ValueError, match="int64"):
-        schedule.at(1, np.zeros((3, 2), np.int64))
+        schedule.coefficients_at(1, np.zeros((3, 2), np.int64))
 
 
 def test_a_respaced_chain_has_the_same_signal_at_the_times_it_visits():

@@ -7,14 +7,14 @@ import pytest
 
 from autograd import value_and_grad
 
-from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, last, log_snr_uniform, mlp,
+from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, final_sample, log_snr_uniform, mlp,
     oracle, simple_loss, toy, train)
 from tinyddpm.network import threads
 from tinyddpm.images import muon
 from tinyddpm.network.weights import pack, unpack
-from tinyddpm.reverse import Step
+from tinyddpm.sampling import SamplingStep
 from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves
-from tinyddpm.training import adam, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
+from tinyddpm.training import adam, adam_in_place, algorithm_1, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
 
 NETWORK = mlp(2, width=32, depth=1, embedding=16)
 
@@ -23,17 +23,35 @@ def draw(rng, n):
     return toy("eight_gaussians").sample(rng, n).astype(np.float32)
 
 
-def test_adam_follows_the_paper():
-    """Against the recursions written out in float64."""
+def test_adam_follows_the_paper_and_its_fast_form_follows_it():
+    """Against the recursions written out in float64; the fast form in one step after another, too."""
     rng = np.random.default_rng(0)
     weights = rng.standard_normal(5)
-    state, m, v, theta = State(0, weights, weights, np.zeros(5), np.zeros(5)), 0, 0, weights
+    plain = fast = State(0, weights, weights, np.zeros(5), np.zeros(5))
+    m, v, theta = 0, 0, weights
     for step in range(1, 20):
         g = rng.standard_normal(5)
-        state = adam(state, g, 0.01)
+        before = fast.weights.copy()
+        plain, previous, fast = adam(plain, g, 0.01), fast, adam_in_place(fast, g, 0.01)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g ** 2
         theta = theta - 0.01 * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.999 ** step)) + 1e-8)
-        assert state.step == step and state.weights == pytest.approx(theta, rel=1e-12)
+        for state in (plain, fast):
+            assert state.step == step and state.weights == pytest.approx(theta, rel=1e-12)
+        assert (previous.weights == before).all()  # a State that was handed over never changes
+
+
+def test_algorithm_1_is_training_without_options():
+    """The bare loop and `train` with plain gradient descent go through the same weights."""
+    def descent(state, gradient, learning_rate):
+        return state._replace(step=state.step + 1, weights=state.weights - learning_rate * gradient)
+
+    schedule, weights = cosine(20), pack(NETWORK.init(np.random.default_rng(1)))
+    bare = algorithm_1(schedule, NETWORK, weights, draw, np.random.default_rng(0), 5, 16)
+    state = State(0, weights, weights, 0 * weights, 0 * weights)
+    *_, last = train(schedule, NETWORK, draw, np.random.default_rng(0), 5, 16, state=state, max_norm=1e9,
+                     learning_rate=lambda step, progress: 0.1, optimiser=descent)
+    assert (bare == last.state.weights).all() and (bare != weights).any()
+    assert last.state.step == 5 and last.loss < 1.2
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (1, 4)])
@@ -65,7 +83,7 @@ def test_muon_is_adam_but_for_the_hidden_matrices():
     gradients = [rng.standard_normal(state.weights.shape).astype(np.float32) for _ in range(3)]
     for g in gradients:
         before = state.weights.copy()
-        previous, state, other = state, step(state, g, 0.01), adam(other, g, 0.01)
+        previous, state, other = state, step(state, g, 0.01), adam_in_place(other, g, 0.01)
         assert (previous.weights == before).all()  # a State that was handed over never changes
     ours, adams = (unpack(s.weights, template) for s in (state, other))
     for name in ("first", "last"):
@@ -118,7 +136,7 @@ def test_training_learns():
     """400 small steps bring the network to a quarter of the excess nats that the zero network has."""
     data, schedule, rng = toy("eight_gaussians"), log_snr_uniform(50), np.random.default_rng(0)
     before = oracle.excess(schedule, lambda x, t: 0 * x, data, np.random.default_rng(1), n=200)[0]
-    for step in train(NETWORK, schedule, draw, rng, 400, rate=warm_up_and_decay(5e-3)):
+    for step in train(schedule, NETWORK, draw, rng, 400, learning_rate=warm_up_and_decay(5e-3)):
         pass
     after = oracle.excess(schedule, denoiser(schedule, NETWORK, step.state.ema), data, np.random.default_rng(1), n=200)[0]
     assert after < before / 4
@@ -126,7 +144,7 @@ def test_training_learns():
 
 def test_training_is_a_generator_of_float32_states_and_leaves_them_alone():
     seen = [(step.state, step.state.weights.copy(), step.state.ema.copy())
-            for step in train(NETWORK, cosine(20), draw, np.random.default_rng(0), 5)]
+            for step in train(cosine(20), NETWORK, draw, np.random.default_rng(0), 5)]
     assert [state.step for state, _, _ in seen] == [1, 2, 3, 4, 5]
     for state, weights, ema in seen:
         assert all(array.dtype == np.float32 for array in state[1:])
@@ -136,7 +154,7 @@ def test_training_is_a_generator_of_float32_states_and_leaves_them_alone():
 def test_a_step_shortens_the_gradient_and_averages_the_weights():
     """Adam's first moment is a tenth of the gradient it was given; the average begins with 2/11 of the start."""
     start = initial_state(NETWORK, np.random.default_rng(0)).weights
-    state = next(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 1, largest_gradient=1e-3, rate=lambda *_: 0.1)).state
+    state = next(train(cosine(20), NETWORK, draw, np.random.default_rng(0), 1, max_norm=1e-3, learning_rate=lambda *_: 0.1)).state
     assert np.linalg.norm(state.first_moment) == pytest.approx(0.1 * 1e-3, rel=1e-3)
     assert abs(state.weights - start).max() > 0.05
     assert state.ema == pytest.approx(2 / 11 * start + 9 / 11 * state.weights, abs=1e-6)
@@ -150,7 +168,7 @@ def test_the_loss_is_handed_a_batch_with_a_t_each_and_the_guess_under_its_name(p
         zero = as_denoiser(schedule, lambda x, t: 0 * x, predicts)
         seen.append((x_0.shape, eps.shape, t.shape, float(simple_loss(schedule, zero, x_0, t, eps))))
         return simple_loss(schedule, guessed, x_0, t, eps)
-    step = next(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 1, batch=7, loss=loss, predicts=predicts))
+    step = next(train(cosine(20), NETWORK, draw, np.random.default_rng(0), 1, batch=7, loss=loss, predicts=predicts))
     assert seen == [((7, 2), (7, 2), (7,), pytest.approx(step.loss, rel=1e-5))]
 
 
@@ -167,7 +185,7 @@ def test_a_denoiser_takes_its_weights_nested_or_in_one_vector_and_the_network_at
 def test_the_rate_is_told_the_step_and_the_progress():
     def told(**options):
         seen = []
-        list(train(NETWORK, cosine(20), draw, np.random.default_rng(0), 4, rate=lambda *at: seen.append(at) or 1e-3, **options))
+        list(train(cosine(20), NETWORK, draw, np.random.default_rng(0), 4, learning_rate=lambda *at: seen.append(at) or 1e-3, **options))
         return seen
     assert told() == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
     assert told(progress=lambda: 0.9) == [(0, 0.9), (1, 0.9), (2, 0.9), (3, 0.9)]
@@ -175,9 +193,9 @@ def test_the_rate_is_told_the_step_and_the_progress():
 
 def test_the_same_seed_gives_the_same_bytes_and_a_state_goes_on_from_where_it_was():
     def states(rng, state=None, first=0, steps=6):
-        return [step.state for step in train(NETWORK, cosine(20), draw, rng, steps, state=state)]
+        return [step.state for step in train(cosine(20), NETWORK, draw, rng, steps, state=state)]
     rng, again = np.random.default_rng(3), np.random.default_rng(3)
-    whole, half = states(rng), list(itertools.islice(train(NETWORK, cosine(20), draw, again, 6), 3))[-1].state
+    whole, half = states(rng), list(itertools.islice(train(cosine(20), NETWORK, draw, again, 6), 3))[-1].state
     rest = states(again, half)
     assert all((a == b).all() for a, b in zip(whole[-1][1:], rest[-1][1:])) and rest[-1].step == 6
 
@@ -187,7 +205,7 @@ def test_a_divergence_is_said():
     broken = initial_state(NETWORK, rng)
     broken = broken._replace(weights=np.full_like(broken.weights, np.nan))
     with pytest.raises(FloatingPointError, match="diverged"):
-        next(train(NETWORK, cosine(20), draw, rng, 5, state=broken))
+        next(train(cosine(20), NETWORK, draw, rng, 5, state=broken))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
@@ -235,7 +253,7 @@ def test_a_chain_in_halves_is_two_chains(n):
     for _ in range(2):
         found = threads.last_in_halves(sampler, x, np.random.default_rng(7))
         assert found.shape == x.shape
-    assert found == pytest.approx(np.concatenate([last(sampler(*part)) for part in parts]), rel=1e-12)
+    assert found == pytest.approx(np.concatenate([final_sample(sampler(*part)) for part in parts]), rel=1e-12)
 
 
 @pytest.mark.parametrize("broken", [0, 1])
@@ -248,7 +266,7 @@ def test_a_chain_that_breaks_ends_in_both_threads(broken):
         for steps[half] in range(10 ** 6):
             if half == broken and steps[half] == 3:
                 raise KeyboardInterrupt
-            yield Step(0, x, x)
+            yield SamplingStep(0, x, x)
     with pytest.raises(KeyboardInterrupt):
         threads.last_in_halves(sampler, np.array([0.0, 1.0]), np.random.default_rng(0))
     threads.POOL.submit(int).result()  # free again

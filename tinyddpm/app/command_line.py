@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, oracle, reverse, toys
+from .. import __version__, oracle, sampling, toys
 from ..network.threads import last_in_halves
 from . import data, files, plot
 from . import run as runs
-from .console import (counted, numbers, one_sentence_for_mistakes, positive, print_ledger, progress_bar,
-                      train_with_bar, whole, write_json, write_picture)
+from .console import (progress_over, ledger_to_dict, one_sentence_for_mistakes, positive, print_ledger, progress_bar,
+                      train_with_bar, integer_at_least, write_json, write_picture)
 
-CHOICES = ("steps", "minutes", "batch", "optimiser", "rate", "schedule", "T", "predicts", "variance", "loss")  # of train
+CHOICES = ("steps", "minutes", "batch", "optimiser", "learning_rate", "schedule", "T", "predicts", "variance", "loss")  # of train
 
 
 def main_job(arguments):
@@ -30,14 +30,14 @@ def main_job(arguments):
     run = train_with_bar(run, dataset, rng)
 
     x_T = rng.standard_normal((2000, 2))
-    path = np.stack([x_T] + [step.x for step in reverse.ancestral_sampling(run.schedule, run.denoiser, x_T, rng)])
+    path = np.stack([x_T] + [step.x for step in sampling.ancestral_sampling(run.schedule, run.denoiser, x_T, rng)])
     write_picture(out / "picture.png", plot.reverse_path(dataset.held_out, path))
 
-    ledger = run.ledger(dataset.held_out, rng, progress=counted("ledger"))
-    report = {"data": name, "seed": arguments.seed, "settings": run.settings, "ledger": numbers(ledger)}
+    ledger = run.ledger(dataset.held_out, rng, progress=progress_over("ledger"))
+    report = {"data": name, "seed": arguments.seed, "settings": run.settings, "ledger": ledger_to_dict(ledger)}
     exact = None
     if isinstance(source, oracle.Mixture):
-        exact = source.optimal_terms(run.schedule, run.settings["variance"], progress=counted("exact"))
+        exact = source.optimal_terms(run.schedule, run.settings["variance"], progress=progress_over("exact"))
         gap = oracle.excess(run.schedule, run.denoiser, source, rng, run.settings["variance"])
         report |= {"exact_optimum_nats": float(exact.sum()),
                    "gap_to_optimum_nats": {"mean": float(gap[0]), "standard_error": float(gap[1])}}
@@ -104,10 +104,10 @@ def sample(arguments):
     images = run.settings["kind"] == "images"
     if arguments.steps is None and arguments.eta is None:
         length = run.schedule.T
-        chain = lambda x, rng: reverse.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
+        chain = lambda x, rng: sampling.ancestral_sampling(run.schedule, run.denoiser, x, rng, variance=run.settings["variance"], clip=run.clip)
     else:
-        length, eta = len(reverse.sampling_times(run.schedule, arguments.steps)), arguments.eta or 0.0
-        chain = lambda x, rng: reverse.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
+        length, eta = len(sampling.sampling_times(run.schedule, arguments.steps)), arguments.eta or 0.0
+        chain = lambda x, rng: sampling.ddim_sampling(run.schedule, run.denoiser, x, rng, arguments.steps, eta, run.clip)
     with progress_bar(length, "sampling") as bar, np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
         def counted_chain(half, rng):
             for step in chain(half, rng):
@@ -133,13 +133,13 @@ def print_elbo(arguments):
         raise ValueError(f"--out {arguments.out!r}: the numbers are written to a .json file, and not a run's settings.json")
     variance = arguments.variance or run.settings["variance"]
     with np.errstate(over="ignore", invalid="ignore"):  # said in words, right below
-        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), variance=variance, progress=counted("ledger"))
+        ledger = run.ledger(held_out[:arguments.n], np.random.default_rng(arguments.seed), variance=variance, progress=progress_over("ledger"))
     if not np.isfinite(ledger.terms).all():
         raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: its training has diverged")
     print(f"-ELBO of {len(ledger.terms)} items, T = {run.schedule.T}, variance {variance}")
     print_ledger(ledger)
     if arguments.out:
-        write_json(arguments.out, {"run": str(arguments.run), "variance": variance, "ledger": numbers(ledger)})
+        write_json(arguments.out, {"run": str(arguments.run), "variance": variance, "ledger": ledger_to_dict(ledger)})
 
 
 def parser():
@@ -153,7 +153,7 @@ def parser():
                      help="folder for the picture and the report (%(default)s)")
     top.add_argument("--data", dest="main_data", default="eight_gaussians", metavar="TOY",
                      help=f"one of {', '.join(toys.TOYS)} (%(default)s)")
-    top.add_argument("--seed", type=whole(0), default=0, help="seed of all that is random (%(default)s)")
+    top.add_argument("--seed", type=integer_at_least(0), default=0, help="seed of all that is random (%(default)s)")
     top.add_argument("--quick", action="store_true", help="train for a moment only, to see that everything works")
     top.set_defaults(do=main_job)
     commands = top.add_subparsers(title="commands", metavar="")
@@ -161,7 +161,7 @@ def parser():
     def add(name, do, help, description):
         command = commands.add_parser(name, help=help, description=description)
         command.set_defaults(do=do)
-        command.add_argument("--seed", type=whole(0), default=argparse.SUPPRESS, help="seed of all that is random (0)")
+        command.add_argument("--seed", type=integer_at_least(0), default=argparse.SUPPRESS, help="seed of all that is random (0)")
         return command
 
     command = add("train", train, "train a network on data and write a run folder",
@@ -173,30 +173,30 @@ def parser():
     command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")
     command.add_argument("--resume", metavar="RUN", help="instead of all others: go on with a run that was interrupted")
     command.add_argument("--save-every", type=positive, default=60.0, metavar="SECONDS", help="between checkpoints (%(default)s)")
-    command.add_argument("--steps", type=whole(1), help="training steps")
+    command.add_argument("--steps", type=integer_at_least(1), help="training steps")
     command.add_argument("--minutes", type=positive, help="train for so long, whatever the steps")
-    command.add_argument("--batch", type=whole(1), help="items a step")
+    command.add_argument("--batch", type=integer_at_least(1), help="items a step")
     command.add_argument("--optimiser", choices=runs.OPTIMISERS, help="adam, or muon for the matrices of hidden layers")
-    command.add_argument("--rate", type=positive, help="peak learning rate")
+    command.add_argument("--learning-rate", "--rate", type=positive, help="peak learning rate")
     command.add_argument("--schedule", choices=list(runs.SCHEDULES))
-    command.add_argument("--T", type=whole(1), help="diffusion steps")
+    command.add_argument("--T", type=integer_at_least(1), help="diffusion steps")
     command.add_argument("--predicts", choices=runs.PREDICTS, help="what the network's output means")
     command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps; learned goes with the losses hybrid and bits")
     command.add_argument("--loss", choices=runs.LOSSES, help="hybrid learns the variance; v goes with --predicts v, bits with prior")
-    command.add_argument("--width", type=whole(1), help="channels of the network")
-    command.add_argument("--depth", type=whole(1), help="blocks of the network")
+    command.add_argument("--width", type=integer_at_least(1), help="channels of the network")
+    command.add_argument("--depth", type=integer_at_least(1), help="blocks of the network")
 
     command = add("sample", sample, "draw samples from a run", "Draw samples from a run folder.")
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
-    command.add_argument("--n", type=whole(1), default=64, help="how many (%(default)s)")
+    command.add_argument("--n", type=integer_at_least(1), default=64, help="how many (%(default)s)")
     command.add_argument("--out", metavar="FILE.npy", help="a .png goes beside it (RUN/samples.npy)")
-    command.add_argument("--steps", type=whole(1), help="DDIM with so many steps, in place of Algorithm 2")
+    command.add_argument("--steps", type=integer_at_least(1), help="DDIM with so many steps, in place of Algorithm 2")
     command.add_argument("--eta", type=float, help="DDIM's share of fresh noise, 0 (default) to 1")
 
     command = add("elbo", print_elbo, "print the ledger of a run's held-out data",
                   "Print the ELBO of held-out data, term by term.")
     command.add_argument("run", metavar="RUN", help="a folder that train wrote")
-    command.add_argument("--n", type=whole(2), default=200, help="items at the most (%(default)s)")
+    command.add_argument("--n", type=integer_at_least(2), default=200, help="items at the most (%(default)s)")
     command.add_argument("--data", metavar="FILE", help="a .npy, .npz or .csv file (the run's held-out data)")
     command.add_argument("--variance", choices=runs.VARIANCES, help="of the reverse steps (the run's); learned takes a run that has it")
     command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")

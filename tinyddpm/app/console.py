@@ -37,7 +37,7 @@ def one_sentence_for_mistakes():
         sys.exit(2)
 
 
-def whole(least):
+def integer_at_least(least):
     """An argparse type: a whole number of `least` or more."""
     def parse(text):
         if not (text.lstrip("+-").isdecimal() and len(text) < 19 and int(text) >= least):
@@ -64,7 +64,7 @@ def progress_bar(total, description, unit="step"):
     return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True, mininterval=0.3)
 
 
-def counted(description):
+def progress_over(description):
     """A `progress` for the ledger and samplers: wraps a list of times in a bar."""
     from tqdm import tqdm
 
@@ -86,7 +86,7 @@ def print_ledger(ledger, exact=None, entropy=None):
     print(f"{'':14}{'nats':>10} {'± s.e.':>9}{'bits/dim':>11}" + (f"{'exact optimum':>16}" if exact is not None else ""))
     exact_parts = {} if exact is None else {"L_T": exact[-1], "sum L_{t-1}": exact[1:-1].sum(), "L_0": exact[0],
                                             "total": exact.sum()}
-    for name, (mean, error) in ledger.parts().items():
+    for name, (mean, error) in ledger.summary().items():
         label = "-ELBO" if name == "total" else name
         print(f"{label:14}{mean:10.4f} {error:9.4f}{per_dim(mean):11.4f}"
               + (f"{exact_parts[name]:16.4f}" if exact_parts else ""))
@@ -94,10 +94,10 @@ def print_ledger(ledger, exact=None, entropy=None):
         print(f"{'data entropy':14}{entropy:10.4f} {'exact':>9}{per_dim(entropy):11.4f}")
 
 
-def numbers(ledger):
+def ledger_to_dict(ledger):
     """The ledger for report.json."""
     return {name: {"nats": float(mean), "standard_error": float(error), "bits_per_dim": float(ledger.bits_per_dim(mean))}
-            for name, (mean, error) in ledger.parts().items()}
+            for name, (mean, error) in ledger.summary().items()}
 
 
 def write_json(path, report):
@@ -112,7 +112,7 @@ def demo_parser(doc, out):
     """The command line that all demos share: main(out, seed, quick).  doc: the demo's own text, for --help."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="folder for pictures and report.json (%(default)s)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of all that is random (%(default)s)")
+    parser.add_argument("--seed", type=integer_at_least(0), default=0, metavar="N", help="of all that is random (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a moment only, to see that everything works")
     return parser
 

@@ -14,21 +14,6 @@ import numpy as np
 from .files import LARGEST, read_csv, read_file, read_npy, read_npz
 
 
-def from_levels(images):
-    """uint8 grey levels → x_0 = 2·level/255 − 1 in [−1, 1], float32."""
-    if np.asarray(images).dtype.kind not in "ui":
-        raise ValueError(f"images of {np.asarray(images).dtype}: grey levels are whole numbers, 0..255")
-    return images.astype(np.float32) / np.float32(127.5) - 1
-
-
-def to_images(x):
-    """x in [−1, 1] → the nearest grey levels, uint8; what lies outside becomes black or white."""
-    levels = np.clip(np.round((np.asarray(x) + 1) * 127.5), 0, 255)
-    if np.isnan(levels).any():
-        raise ValueError("x holds a NaN, which is no grey level")
-    return levels.astype(np.uint8)
-
-
 # MNIST: Yann LeCun, Corinna Cortes and Christopher J.C. Burges, under CC BY-SA 3.0.
 
 MNIST_5K = Path(__file__).with_name("mnist_5k.npz")

@@ -27,25 +27,27 @@ from autograd import value_and_grad
 
 from .. import elbo, schedule, toys, training
 from ..gaussian import Gaussian
-from ..images import muon, pixels
+from ..decoder import from_levels, level_log_prob, to_images
+from ..images import bits, muon, pixels
+from ..images.schedule import grey_levels
 from ..network import Network, conv_denoiser, mlp
 from ..reverse import TO_EPS
 from ..network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
 from . import data, files
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
-             "grey_levels": schedule.grey_levels}
+             "grey_levels": grey_levels}
 PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
 FORMAT = 2  # of a run folder: another number where the same weights would mean another network
-OPTIMISERS = {"adam": lambda weights: training.adam, "muon": muon.muon}
+OPTIMISERS = {"adam": lambda weights: training.adam_in_place, "muon": muon.muon}
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
-                   batch=256, optimiser="adam", rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
+                   batch=256, optimiser="adam", learning_rate=4e-3, ema_decay=0.999, network=dict(width=96, depth=2)),
     "images": dict(schedule="grey_levels", T=1000, predicts="prior", variance="learned", loss="bits", steps=2000,
-                   batch=64, optimiser="muon", rate=4e-3, ema_decay=0.998,
+                   batch=64, optimiser="muon", learning_rate=4e-3, ema_decay=0.998,
                    network=dict(width=32, outer_blocks=2, inner_blocks=3)),  # most bits are in fine detail: the outer blocks'
 }
 LEAST = {"points": 800, "images": 2}  # items that two threads share: with fewer they cost more than they save
@@ -135,7 +137,7 @@ class Run(NamedTuple):
     @property
     def decoder(self):
         """The decoder that fits the data: of 256 levels for images, a density for points."""
-        return Gaussian.level_log_prob if self.settings["kind"] == "images" else Gaussian.log_prob
+        return level_log_prob if self.settings["kind"] == "images" else Gaussian.log_prob
 
     @property
     def clip(self):
@@ -147,13 +149,13 @@ class Run(NamedTuple):
         if list(raw.shape[1:]) != self.settings["shape"]:
             raise ValueError(f"the data has items of shape {raw.shape[1:]}, and the run knows {tuple(self.settings['shape'])}")
         if self.settings["kind"] == "images":
-            return data.from_levels(raw).astype(np.float64)
+            return from_levels(raw).astype(np.float64)
         return (raw - np.array(self.settings["shift"])) / np.array(self.settings["scale"])
 
     def decode(self, x_0):
         """x_0 → raw data: uint8 images, or points in their own units."""
         if self.settings["kind"] == "images":
-            return data.to_images(x_0)
+            return to_images(x_0)
         return x_0 * np.array(self.settings["scale"]) + np.array(self.settings["shift"])
 
     def ledger(self, raw, rng, **options):
@@ -209,7 +211,7 @@ def check_settings(settings):
         raise ValueError(f"data = {settings['data']!r}: the name of a data set")
     if not (isinstance(settings["seed"], int) and settings["seed"] >= 0):
         raise ValueError(f"seed = {settings['seed']!r}: a whole number of 0 or more")
-    for name in ("rate", "minutes"):
+    for name in ("learning_rate", "minutes"):
         if settings[name] is not None and not 0 < settings[name] < 1e100:
             raise ValueError(f"{name} = {settings[name]}: a positive number below 1e100")
     if not 0 <= settings["ema_decay"] <= 1:
@@ -283,8 +285,8 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
     if settings["loss"] == "bits":
         # The same weights without v, which this loss does not use.
         network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)
-        left = pixels.unexplained(run.schedule, run.table)
-        losses["bits"], times = pixels.bits_loss(left), training.draw_times_by(pixels.bit_share(run.schedule, left))
+        left = bits.unexplained(run.schedule, run.table)
+        losses["bits"], times = bits.bits_loss(left), bits.draw_times_by(bits.bit_share(run.schedule, left))
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
     began = saved = time.monotonic()
     before = log[-1][3] if log else 0.0
@@ -294,9 +296,9 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
 
     by_clock = 0 if minutes is None or elapsed() >= 60 * minutes else np.inf
     steps = training.train(
-        network, run.schedule, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
+        run.schedule, network, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
-        settings["rate"], ema_decay=settings["ema_decay"], state=run.state, times=times,
+        settings["learning_rate"], ema_decay=settings["ema_decay"], state=run.state, draw_times=times,
         optimiser=OPTIMISERS[settings["optimiser"]](network.init(np.random.default_rng(0))),
         differentiate=lambda f: gradient_in_halves(value_and_grad(f), LEAST[settings["kind"]]),
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..network.weights import leaves
 from ..network.threads import in_halves
-from ..training import adam
+from ..training import adam_in_place
 
 
 def orthogonalised(matrix):
@@ -50,8 +50,8 @@ def muon(weights, momentum=0.95):
     """
     matrices = hidden_matrices(weights)
 
-    def step(state, gradient, rate):
-        new = adam(state, gradient, rate)  # for all others
+    def step(state, gradient, learning_rate):
+        new = adam_in_place(state, gradient, learning_rate)  # for all others
 
         def move(some):
             for piece, rows, columns in (matrices[i] for i in some):
@@ -59,7 +59,7 @@ def muon(weights, momentum=0.95):
                 m = momentum * state.first_moment[piece] + (1 - momentum) * g
                 direction = orthogonalised((momentum * m + (1 - momentum) * g).reshape(rows, columns)).ravel()
                 new.first_moment[piece] = m
-                new.weights[piece] = state.weights[piece] - float(rate * 0.2 * max(rows, columns) ** 0.5) * direction
+                new.weights[piece] = state.weights[piece] - float(learning_rate * 0.2 * max(rows, columns) ** 0.5) * direction
         in_halves(move, np.arange(len(matrices)))
         return new
     return step

@@ -10,7 +10,7 @@ The network is asked for the rest: for the pixel's prior as its neighbours know 
 a precision τ, as if the neighbours were one more noisy sight of the pixel; and c for the level that is by far the most
 frequent (the black around a digit), which no Gaussian can single out:
     p(z_k | all) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·(e^c if z_k is that level, otherwise exp(−½·τ·(m − z_k)²)).
-Its mean is x̂_0, and its variance says how sure that is (reverse.v_from_spread).  Two Gaussians multiply to one of
+Its mean is x̂_0, and its variance says how sure that is (reverse.fraction_from_variance).  Two Gaussians multiply to one of
 precision SNR + τ about the weighted mean, so one table over y and log SNR, made once, answers for whatever the
 network says; and it need not learn to copy what x_t shows.
 
@@ -23,12 +23,10 @@ import autograd.numpy as np
 import numpy
 from autograd.tracer import getval
 
-from ..elbo import simple_weights
-from ..forward import diffuse
 from ..network.layers import Network, in_dtype_of
 from ..network.primitives import sigmoid
-from ..reverse import v_from_spread
-from ..schedule import like
+from ..schedule import cast_like
+from .variance import fraction_from_variance
 from ..network.threads import one_blas_thread
 
 LEVELS = numpy.arange(256) / 127.5 - 1
@@ -152,13 +150,13 @@ def pixel_network(schedule, table, inner, learned_variance=False):
 
     inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
     pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
-    learned_variance: the output is the pair (x̂_0, v), v by `v_from_spread` from the variance of the same posterior: it
+    learned_variance: the output is the pair (x̂_0, v), v by `fraction_from_variance` from the variance of the same posterior: it
     takes no weights of its own.
     """
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
-        at = schedule.at(t, x)
-        log_snr, signal, log_top, top = like(x, at.log_snr, numpy.sqrt(at.alpha_bar), _beside(x, table.log_top), table.top)
+        at = schedule.coefficients_at(t, x)
+        log_snr, signal, log_top, top = cast_like(x, at.log_snr, numpy.sqrt(at.alpha_bar), _beside(x, table.log_top), table.top)
         y, log_snr = x / signal, numpy.broadcast_to(log_snr, x.shape)
         kinds, alone = pixels_alone(table, y, log_snr)
 
@@ -175,33 +173,6 @@ def pixel_network(schedule, table, inner, learned_variance=False):
         if not learned_variance:
             return back(x_0)
         spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - x_0) ** 2) + is_top * (top - x_0) ** 2), 0)
-        return back(x_0), back(v_from_spread(schedule, spread, t))
+        return back(x_0), back(fraction_from_variance(schedule, spread, t))
 
     return Network(inner.init, apply)
-
-
-def unexplained(schedule, table):
-    """SNR_t·E(z − D)², (T + 1,): the error that D leaves at t, as a squared error of ε per pixel; entry 0 is unused.
-
-    Never below a hundredth of the largest: others divide by it, and D can be nearly exact.
-    """
-    error = numpy.interp(schedule.log_snr[:0:-1], table.log_snr, table.error)[::-1]
-    left = schedule.snr[1:] * error
-    return numpy.append(0.0, numpy.maximum(left, 0.01 * left.max()))
-
-
-def bits_loss(left):
-    """The loss E[‖ε − ε_θ‖²/left_t]: one for D alone, at every t.  left: from `unexplained`.
-
-    With t drawn in proportion to the bits that D leaves there, its gradient is, up to a factor, that of −ELBO with σ_t² = β̃_t.
-    """
-    def loss(schedule, denoiser, x_0, t, eps):
-        eps_hat = denoiser(diffuse(schedule, x_0, t, eps), t)
-        return np.mean((eps - eps_hat) ** 2 / like(x_0, left[t].reshape((-1,) + (1,) * (x_0.ndim - 1))))
-    return loss
-
-
-def bit_share(schedule, left, uniform=0.1):
-    """How often to train at each t, (T + 1,) adding to one: in proportion to the bits D leaves, a tenth evenly."""
-    bits = simple_weights(schedule, "beta_tilde") * left
-    return numpy.append(0.0, (1 - uniform) * bits[1:] / bits[1:].sum() + uniform / schedule.T)

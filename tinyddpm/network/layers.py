@@ -3,7 +3,7 @@ from typing import Callable, NamedTuple
 
 import numpy
 
-from ..gaussian import check
+from ..checks import check
 from .primitives import affine
 
 

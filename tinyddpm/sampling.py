@@ -1,0 +1,131 @@
+"""Sampling: Algorithm 2 as the paper prints it, the same with options, and DDIM.
+
+The sampler starts from x_T ~ N(0, I) and walks back to x_0.  Its last step adds no noise: so its output is
+not quite a draw from the p_θ(x_0) whose likelihood the ELBO bounds, but the mean of the last step (Ho §3.3).
+"""
+from collections import deque
+from typing import Any, Iterable, Iterator, NamedTuple
+
+import autograd.numpy as anp
+import numpy as np
+
+from .checks import check, check_finite
+from .gaussian import Array, Gaussian, noise_like
+from .reverse import Denoiser, Prediction, predict, reverse_step, variance_table
+from .schedule import Schedule, cast_like
+
+
+def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
+                rng: np.random.Generator) -> Array:
+    """Algorithm 2 of Ho et al., line by line, with σ_t² = β_t.
+
+    x_T: (B, …), drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the same with options.
+    """
+    beta, alpha = schedule.beta, schedule.alpha
+    one_minus_alpha_bar = schedule.one_minus_alpha_bar
+    x = x_T
+    for t in range(schedule.T, 0, -1):                                            # line 2
+        z = rng.standard_normal(x.shape) if t > 1 else 0                          # line 3
+        eps = denoiser(x, t)
+        mean = (x - beta[t] / np.sqrt(one_minus_alpha_bar[t]) * eps) / np.sqrt(alpha[t])
+        x = mean + np.sqrt(beta[t]) * z                                           # line 4
+    return x                                                                      # line 6
+
+
+class SamplingStep(NamedTuple):
+    """The chain has arrived at time t, with x = x_t; x_0 is the guess x̂_0 that took it there."""
+
+    t: int
+    x: Any
+    x_0: Any
+
+
+def ancestral_sampling(schedule: Schedule, denoiser: Denoiser, x: Array, rng: np.random.Generator,
+                       start: int | None = None, variance: Any = "beta",
+                       clip: tuple[float, float] | None = None) -> Iterator[SamplingStep]:
+    """Algorithm 2: for t = T…1 draw x_{t−1} ~ p_θ(x_{t−1} | x_t); the last step takes the mean alone.
+
+    A generator: it yields a `SamplingStep` after each step, t = start − 1…0, and the caller may look or
+    stop.  `final_sample` returns the last x_0.
+    x: (B, …), x_T ~ N(0, I); or any x_t with start=t, which is denoised from there in t steps.
+    variance as in `reverse.variance_table`, clip as in `reverse.predict`.
+    ValueError: start outside 1…T; rng None; an x that is not finite.
+    """
+    start = schedule.T if start is None else start
+    check(rng is not None, "rng", rng, "Algorithm 2 draws noise: pass numpy.random.default_rng(seed)")
+    check_finite(x=x)
+    variance = variance_table(schedule, variance)
+    for t in range(int(schedule.check_t(start)), 0, -1):
+        prediction = predict(schedule, denoiser, x, t, clip)
+        p = reverse_step(schedule, prediction, variance)
+        x = p.sample(noise_like(rng, x)) if t > 1 else p.mean
+        yield SamplingStep(t - 1, x, prediction.x_0)
+
+
+def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
+              eta: float = 0.0) -> Gaussian:
+    """One DDIM step from t to any s < t (Song, Meng & Ermon 2021, eq 12 and 16).
+
+    N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0 adds no
+    noise; η = 1 with s = t − 1 is p_θ with σ_t² = β̃_t.  A learned variance is not used.
+    1 − ᾱ_s − σ² is computed as a sum of positive parts, by 1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s).
+    s: int or (B,).  ValueError: η outside [0, 1]; unless 0 ≤ s < t.
+    """
+    x_t, t, x_0, eps, _ = prediction
+    check(0 <= eta <= 1, "eta", eta, "a number in 0..1 (0: deterministic, 1: ancestral)")
+    check(np.all(np.less(s, t)), "s", s, f"smaller than t = {t}, as the sampler runs backwards")
+    at_t = schedule.coefficients_at(t, x_t)
+    at_s = schedule.coefficients_at(s, x_t, lowest=0)
+    log_ratio = at_t.log_alpha_bar - at_s.log_alpha_bar  # log ᾱ_t/ᾱ_s
+    noise_s, noise_t = at_s.one_minus_alpha_bar, at_t.one_minus_alpha_bar
+    of_eps = noise_s * ((1 - eta ** 2) + eta ** 2 * anp.exp(log_ratio) * noise_s / noise_t)
+    var = eta ** 2 * noise_s / noise_t * -anp.expm1(log_ratio)
+    signal, noise, var = cast_like(x_t, anp.sqrt(at_s.alpha_bar), anp.sqrt(of_eps), var)
+    return Gaussian(signal * x_0 + noise * eps, var)
+
+
+def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
+                  rng: np.random.Generator | None = None, steps: Any = None, eta: float = 0.0,
+                  clip: tuple[float, float] | None = None) -> Iterator[SamplingStep]:
+    """DDIM: the same denoiser in fewer steps, with a share η of fresh noise.
+
+    Yields a `SamplingStep` after each step, the last at t = 0.
+    x: (B, …), x at the largest of the times (x_T ~ N(0, I) by default); steps as in `sampling_times`;
+    rng: needed for η > 0 only.
+    ValueError: what `sampling_times` refuses; η outside [0, 1], or above 0 without rng; x not finite.
+    """
+    times = sampling_times(schedule, steps)
+    check_finite(x=x)
+    check(not eta > 0 or rng is not None, "rng", rng,
+          f"eta = {eta} draws noise: pass numpy.random.default_rng(seed)")
+    for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
+        prediction = predict(schedule, denoiser, x, t, clip)
+        p = ddim_step(schedule, prediction, s, eta)
+        x = p.sample(noise_like(rng, x)) if rng is not None and eta > 0 and s > 0 else p.mean
+        yield SamplingStep(s, x, prediction.x_0)
+
+
+def sampling_times(schedule: Schedule, steps: Any = None) -> list[int]:
+    """The times that DDIM visits, rising.
+
+    steps: None, for all of 1…T; a number, for so many, evenly spread and with T among them; or the times
+    themselves, e.g. [1, 10, 100, 1000].  ValueError: steps that are no subset of 1…T.
+    """
+    T = schedule.T
+    if steps is None:
+        return list(range(1, T + 1))
+    if np.ndim(steps) == 0:
+        check(np.asarray(steps).dtype.kind in "iu" and 1 <= steps <= T, "steps", steps,
+              f"whole, in 1..T = {T}")
+        return [-(-i * T // int(steps)) for i in range(1, int(steps) + 1)]  # rounded up
+    times = sorted(int(t) for t in schedule.check_t(steps)) if len(steps) else []
+    check(0 < len(times) == len(set(times)), "steps", list(steps),
+          f"different times in 1..T = {T}, at least one")
+    return times
+
+
+def final_sample(steps: Iterable[SamplingStep]) -> Array:
+    """The x_0 at which a sampler ends; no other step is kept in memory.  ValueError: no steps."""
+    last = deque(steps, maxlen=1)
+    check(last, "steps", "[]", "those of a sampler, at least one")
+    return last.pop().x
