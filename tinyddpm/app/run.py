@@ -29,6 +29,7 @@ from .. import elbo, schedule, toys, training
 from ..gaussian import Gaussian
 from ..decoder import from_levels, level_log_prob, to_images
 from ..images import bits, muon, pixels
+from ..images.histograms import fit_histograms
 from ..images.schedule import grey_levels
 from ..network import Network, conv_denoiser, mlp
 from ..reverse import TO_EPS
@@ -188,7 +189,7 @@ def start(dataset, seed=0, **choices):
     if settings["predicts"] == "prior":
         size = dataset.held_out[0].size
         enough = int(np.clip(2 ** 22 // size, min(100, MOST_NUMBERS // size), 2 ** 13))  # a histogram takes 2 kB
-        table = pixels.Table(pixels.fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
+        table = pixels.Table(fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
     network = make_network(settings, noise, table)
     return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out, table), rng
 
@@ -283,10 +284,8 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
     times, network = training.draw_times, run.network
     if settings["loss"] == "bits":
-        # The same weights without v, which this loss does not use.
-        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)
-        left = bits.unexplained(run.schedule, run.table)
-        losses["bits"], times = bits.bits_loss(left), bits.draw_times_by(bits.bit_share(run.schedule, left))
+        network = pixels.mean_only(run.network)
+        losses["bits"], times = bits.loss_and_times(run.schedule, run.table)
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
     began = saved = time.monotonic()
     before = log[-1][3] if log else 0.0
@@ -406,7 +405,7 @@ def load(folder):
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
-            kinds, rows = len(arrays["share"]), np.ptp(noise.log_snr[1:]) / pixels.Table.step
+            kinds, rows = len(arrays["share"]), np.ptp(noise.log_snr[1:]) / pixels.Table.spacing
             if rows * max(8, kinds) > MOST_ROWS:
                 raise ValueError(f"share: {kinds} kinds of images at {rows:.0f} noise levels are more than a table can have")
             table = pixels.Table((arrays["share"], arrays["levels"]), noise)
