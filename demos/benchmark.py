@@ -267,13 +267,13 @@ def jobs(quick):
 def conv_flops(batch, width, size=28):
     """Multiplications and additions of one training step: forward, and twice that backward."""
     from tinyddpm import conv_denoiser
-    from tinyddpm.network.weights import leaves
+    from tinyddpm.network.weights import count, leaves
 
-    weights = conv_denoiser(width=width).init(np.random.default_rng(0))
-    count = lambda part: sum(leaf.size for leaf in leaves(part) if leaf.ndim > 1)
+    layout = conv_denoiser(width=width).layout
+    matrices = lambda part: sum(count(leaf) for leaf in leaves(part) if len(leaf.shape) > 1)
     outer, inner = (size // 2) ** 2, (size // 4) ** 2
     pixels = {"first": outer, "down": outer, "up": outer, "last": outer, "middle": inner, "fold": inner, "unfold": inner}
-    return 3 * 2 * batch * sum(count(weights[part]) * n for part, n in pixels.items())
+    return 3 * 2 * batch * sum(matrices(layout[part]) * n for part, n in pixels.items())
 
 
 def import_seconds(module, rounds):

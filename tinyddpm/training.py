@@ -13,7 +13,7 @@ from autograd import value_and_grad
 
 from .elbo import simple_loss
 from .gaussian import check, standard_normal
-from .network.weights import pack, unpack
+from .network.weights import expected_norm, pack, unpack
 from .reverse import as_denoiser
 
 
@@ -44,7 +44,7 @@ def initial_state(network, rng):
 def denoiser(schedule, network, weights, predicts="eps"):
     """The network with these weights as a denoiser, (x_t, t) → ε̂.  weights: nested, or all in one vector."""
     if isinstance(weights, np.ndarray):
-        weights = unpack(weights, network.init(np.random.default_rng(0)))
+        weights = unpack(weights, network.layout)
     return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
 
 
@@ -140,8 +140,7 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     twentyfold, which in a training that works they do not.
     """
     state = initial_state(network, rng) if state is None else state
-    template = network.init(np.random.default_rng(0))
-    usual = np.linalg.norm(pack(template))
+    first_size = expected_norm(network.layout)
     check(callable(rate) or 0 < rate < np.inf, "rate", rate, "a positive number, or a function (step, progress)")
     check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
     check(largest_gradient > 0, "largest_gradient", largest_gradient, "a number above 0")
@@ -149,7 +148,7 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
     rate = rate if callable(rate) else warm_up_and_decay(rate)
 
     def objective(vector, x_0, t, eps):
-        return loss(schedule, denoiser(schedule, network, unpack(vector, template), predicts), x_0, t, eps)
+        return loss(schedule, denoiser(schedule, network, unpack(vector, network.layout), predicts), x_0, t, eps)
 
     objective = differentiate(objective)
     while state.step < steps:
@@ -161,7 +160,7 @@ def train(network, schedule, draw, rng, steps, batch=128, loss=simple_loss, pred
             value, gradient = objective(state.weights, x_0, t, eps)
             gradient, norm = clip_norm(gradient, largest_gradient)
             new = optimiser(state, gradient, rate(state.step, done)) if np.isfinite(norm) else state
-            growth = np.linalg.norm(new.weights) / usual
+            growth = np.linalg.norm(new.weights) / first_size
         if not (np.isfinite(value) and np.isfinite(norm) and growth < 20):  # before anybody saves such weights
             raise FloatingPointError(f"the loss is {value:.3g}, its gradient's length {norm:.3g} and the weights have "
                                      f"{growth:.3g} times their first size at step {state.step + 1}: "

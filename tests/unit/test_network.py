@@ -44,9 +44,9 @@ def test_a_residual_block_is_its_formula(B, width, inner, dtype):
         assert gradient == pytest.approx(slow, **near)
 
 
-NETWORKS = {"mlp": (mlp(3, width=8, depth=2), (4, 3)), "mlp, variance": (mlp(3, width=8, depth=1, learned_variance=True), (4, 3)),
+NETWORKS = {"mlp": (mlp(3, width=8, depth=2), (4, 3)), "mlp, variance": (mlp(3, width=8, depth=1, learn_variance=True), (4, 3)),
             "conv": (conv_denoiser(width=4), (2, 8, 8)), "conv, odd sizes": (conv_denoiser(width=4, outer_blocks=1), (2, 7, 9)),
-            "conv, colour, variance": (conv_denoiser(3, width=4, outer_blocks=2, learned_variance=True), (2, 8, 4, 3))}
+            "conv, colour, variance": (conv_denoiser(3, width=4, outer_blocks=2, learn_variance=True), (2, 8, 4, 3))}
 every_network = pytest.mark.parametrize("network, shape", NETWORKS.values(), ids=NETWORKS)
 
 
