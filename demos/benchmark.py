@@ -146,10 +146,12 @@ def worker(name):
     from tinyddpm import conv_denoiser, linear, mlp as our_mlp, simple_loss
     from tinyddpm import training
     from tinyddpm.network import time_embedding
+    from tinyddpm.app.process import keep_freed_memory
     from tinyddpm.app.run import LEAST
     from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, last_in_halves, one_blas_thread
     from autograd import value_and_grad
 
+    keep_freed_memory()  # as the commands do
     schedule, theirs = linear(T), {"torch": Torch, "jax": Jax}.get(name)
     theirs = theirs and theirs()
     prepared, least = {}, {"mlp": LEAST["points"], "conv": LEAST["images"]}

@@ -3,11 +3,11 @@ from numpy import ndarray as Array
 
 from ..affine import affine, sum_rows
 from .silu import silu_and_gate, silu_slope
-from .with_gradient import with_gradient
+from .with_gradient import ValueAndGradient, with_gradient
 
 
 @with_gradient
-def residual(h, w_1, b_1, w_2, b_2):
+def residual(h: Array, w_1: Array, b_1: Array, w_2: Array, b_2: Array) -> ValueAndGradient:
     """h + silu(silu(h) @ w_1 + b_1) @ w_2 + b_2.  h: (B, C)."""
     a, gate_a = silu_and_gate(h)
     c, gate_c = silu_and_gate(affine(a, w_1, b_1))

@@ -2,11 +2,11 @@
 import numpy as np
 from numpy import ndarray as Array
 
-from .with_gradient import with_gradient
+from .with_gradient import ValueAndGradient, with_gradient
 
 
 @with_gradient
-def silu(x):
+def silu(x: Array) -> ValueAndGradient:
     """x·sigmoid(x), elementwise."""
     y, gate = silu_and_gate(x)
 

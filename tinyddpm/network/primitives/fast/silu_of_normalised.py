@@ -4,11 +4,11 @@ import math
 import numpy as np
 from numpy import ndarray as Array
 
-from .with_gradient import with_gradient
+from .with_gradient import ValueAndGradient, with_gradient
 
 
 @with_gradient
-def silu_of_normalised(x, eps=1e-5):
+def silu_of_normalised(x: Array, eps: float = 1e-5) -> ValueAndGradient:
     """silu(normalise(x, eps)).  x: (B, H, W, C).
 
     With n = normalise(x) = scale·x, s = sigmoid(n) and y = n·s, the two plain gradients are

@@ -6,8 +6,10 @@ from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import getval
 from numpy import ndarray as Array
 
+ValueAndGradient = tuple[Array, Callable[[Array], tuple[Array, ...]]]
 
-def with_gradient(forward: Callable[..., tuple[Array, Callable]]) -> Callable[..., Array]:
+
+def with_gradient(forward: Callable[..., ValueAndGradient]) -> Callable[..., Array]:
     """An operation for autograd from a function that returns its value and its gradient.
 
     forward(*arguments) → (value, gradient); gradient(g) → (∂L/∂argument, …), with g = ∂L/∂value.
