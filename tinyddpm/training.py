@@ -19,7 +19,7 @@ from .elbo import simple_loss
 from .forward import diffuse
 from .gaussian import Array, noise_like
 from .network.threads import one_blas_thread
-from .network.weights import pack, unpack
+from .network.weights import expected_norm, pack, unpack
 from .reverse import Denoiser, as_denoiser
 from .schedule import Schedule
 
@@ -57,7 +57,7 @@ def draw_times(rng: np.random.Generator, T: int, n: int) -> Array:
 def denoiser(schedule: Schedule, network: Any, weights: Any, predicts: str = "eps") -> Denoiser:
     """The network as a denoiser (x_t, t) → ε̂.  weights: nested, or one flat vector."""
     if not isinstance(weights, (dict, list)):
-        weights = unpack(weights, network.init(np.random.default_rng(0)))
+        weights = unpack(weights, network.layout)
     return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
 
 
@@ -208,7 +208,7 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
               "a positive number, or a function (step, progress)")
         learning_rate = warm_up_and_decay(learning_rate)
     state = initial_state(network, rng) if state is None else state
-    first_norm = np.linalg.norm(pack(network.init(np.random.default_rng(0))))
+    first_norm = expected_norm(network.layout)
 
     def objective(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
         return loss(schedule, denoiser(schedule, network, weights, predicts), x_0, t, eps)
