@@ -71,7 +71,7 @@ def test_same_seed_same_samples(name):
 
 def test_no_bead_shows():
     """On a straight string the density ripples by 2·exp(−2π²) = 5e-9 up and down, and no more."""
-    means, covariances = toys._string(lambda u: 30 * u * np.exp(0.3j), 30, width=0.1)
+    means, covariances = toys._along(lambda u: 30 * u * np.exp(0.3j), 30, width=0.1)
     string = Mixture(np.ones(30), means, covariances)
     path = means[14] + np.linspace(0, 1, 21)[:, None] * (means[16] - means[14])
     assert np.ptp(string.log_prob(path)) < 1.2e-8

@@ -45,7 +45,7 @@ def test_hidden_matrices_are_in_their_places() -> None:
     """The largest, a convolution (3, 3, 8, 8), and the first and last layers, which are none."""
     vector = pack(WEIGHTS)
     found = [vector[place].reshape(rows, columns)
-             for place, rows, columns in hidden_matrices(WEIGHTS)]
+             for place, rows, columns in hidden_matrices(NETWORK.layout)]
     expected = WEIGHTS["middle"][0]["in"]["w"].reshape(72, 8)
     assert sum(np.array_equal(matrix, expected) for matrix in found) == 1
     for name in ("first", "last"):
@@ -56,14 +56,14 @@ def test_hidden_matrices_are_in_their_places() -> None:
 def test_muon_is_adam_but_for_the_hidden_matrices() -> None:
     """A hidden matrix follows the recursion, which is written out in float64."""
     state, rng = initial_state(NETWORK, np.random.default_rng(0)), np.random.default_rng(1)
-    step, by_adam = muon(WEIGHTS), state
+    step, by_adam = muon(NETWORK.layout), state
     gradients = [rng.standard_normal(state.weights.shape).astype(np.float32) for _ in range(3)]
     for g in gradients:
         previous, before = state, state.weights.copy()
         state, by_adam = step(state, g, 0.01), adam_in_place(by_adam, g, 0.01)
         assert (previous.weights == before).all()  # a State that was handed over never changes
     assert state.weights.dtype == np.float32
-    ours, adams = unpack(state.weights, WEIGHTS), unpack(by_adam.weights, WEIGHTS)
+    ours, adams = (unpack(s.weights, NETWORK.layout) for s in (state, by_adam))
 
     for name in ("first", "last"):
         assert (ours[name]["w"] == adams[name]["w"]).all()
@@ -76,7 +76,7 @@ def test_muon_is_adam_but_for_the_hidden_matrices() -> None:
     w = WEIGHTS["middle"][0]["in"]["w"].astype(float).reshape(72, 8)
     m = np.zeros((72, 8))
     for gradient in gradients:
-        g = unpack(gradient, WEIGHTS)["middle"][0]["in"]["w"].astype(float).reshape(72, 8)
+        g = unpack(gradient, NETWORK.layout)["middle"][0]["in"]["w"].astype(float).reshape(72, 8)
         m = 0.95 * m + 0.05 * g
         U, _, Vt = np.linalg.svd(0.95 * m + 0.05 * g, full_matrices=False)
         w = w - 0.01 * 0.2 * np.sqrt(72) * U @ Vt

@@ -188,7 +188,7 @@ def test_gradients(shape: tuple[int, ...]) -> None:
     x, t = RNG.standard_normal(shape), np.array([30, 50])
 
     def loss(vector: Array, x: Array) -> Any:
-        return (network.apply(unpack(vector, weights), x, t) ** 2).sum()
+        return (network.apply(unpack(vector, network.layout), x, t) ** 2).sum()
 
     ahead, behind = loss(vector + 1e-6 * direction, x), loss(vector - 1e-6 * direction, x)
     assert grad(loss)(vector, x) @ direction == pytest.approx((ahead - behind) / 2e-6, rel=1e-3)

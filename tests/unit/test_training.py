@@ -222,5 +222,5 @@ def test_a_chain_that_breaks_ends_in_both_threads(broken):
             yield SamplingStep(0, x, x)
     with pytest.raises(KeyboardInterrupt):
         threads.last_in_halves(sampler, np.array([0.0, 1.0]), np.random.default_rng(0))
-    threads.POOL.submit(int).result()  # free again
+    threads.pool().submit(int).result()  # free again
     assert steps[1 - broken] < 10 ** 6 - 1

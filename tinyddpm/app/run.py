@@ -34,6 +34,7 @@ from ..images.schedule import grey_levels
 from ..network import Network, conv_denoiser, mlp
 from ..reverse import TO_EPS
 from ..network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+from ..network.weights import count
 from . import data, files
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
@@ -42,7 +43,7 @@ PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
 FORMAT = 2  # of a run folder: another number where the same weights would mean another network
-OPTIMISERS = {"adam": lambda weights: training.adam_in_place, "muon": muon.muon}
+OPTIMISERS = {"adam": lambda layout: training.adam_in_place, "muon": muon.muon}
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
@@ -132,7 +133,7 @@ class Run(NamedTuple):
 
     @property
     def denoiser(self):
-        """(x_t, t) → ε̂, or (ε̂, v) where the variance is learned, with the averaged weights."""
+        """(x_t, t) → ε̂, or (ε̂, log_var_fraction) where the variance is learned, with the averaged weights."""
         return denoise_in_halves(training.denoiser(self.schedule, self.network, self.state.ema, self.predicts), LEAST[self.settings["kind"]])
 
     @property
@@ -247,27 +248,14 @@ def make_network(settings, noise, table=None):
     shape, options, learned = settings["shape"], settings["network"], settings["variance"] == "learned"
     channels = shape[2] if len(shape) == 3 else 1
     if settings["kind"] == "points":
-        network = mlp(shape[0], learned_variance=learned, **options)
+        network = mlp(shape[0], learn_variance=learned, **options)
     elif settings["predicts"] == "prior":
         network = pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options), learned)
     else:
-        network = conv_denoiser(channels, learned_variance=learned, **options)
-    network.init(_Frugal(options))
+        network = conv_denoiser(channels, learn_variance=learned, **options)
+    if count(network.layout) > MOST_WEIGHTS:
+        raise ValueError(f"network = {options}: it would have more than {MOST_WEIGHTS} weights")
     return network
-
-
-class _Frugal(np.random.Generator):
-    """Draws weights, and stops before they are too many for the memory of a small computer."""
-
-    def __init__(self, options):
-        super().__init__(np.random.PCG64(0))
-        self.options, self.left = options, MOST_WEIGHTS
-
-    def standard_normal(self, size, dtype):
-        self.left -= math.prod(size)
-        if self.left < 0:
-            raise ValueError(f"network = {self.options}: it would have more than {MOST_WEIGHTS} weights")
-        return super().standard_normal(size, dtype)
 
 
 def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
@@ -298,7 +286,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
         run.schedule, network, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["learning_rate"], ema_decay=settings["ema_decay"], state=run.state, draw_times=times,
-        optimiser=OPTIMISERS[settings["optimiser"]](network.init(np.random.default_rng(0))),
+        optimiser=OPTIMISERS[settings["optimiser"]](network.layout),
         differentiate=lambda f: gradient_in_halves(value_and_grad(f), LEAST[settings["kind"]]),
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     average, latest = None, (run.state, rng.bit_generator.state)
@@ -415,7 +403,7 @@ def load(folder):
             if name != "step" and not (vector.dtype == np.float32 and np.isfinite(vector).all()):
                 raise ValueError(f"{name} must be finite float32 numbers")
             if name != "step":
-                training.unpack(vector, network.init(np.random.default_rng(0)))
+                training.unpack(vector, network.layout)
         if not 0 <= state.step <= MOST["steps"]:
             raise ValueError(f"step = {state.step}: a whole number from 0 to {MOST['steps']}")
         rng = np.random.default_rng()

@@ -9,15 +9,14 @@ Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"
 (kellerjordan.github.io/posts/muon), approximate U·Vᵀ by five Newton–Schulz iterations.  Here it is
 exact up to round-off, by an eigendecomposition, which takes little time for matrices of this size.
 """
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..gaussian import Array
 from ..network.threads import in_halves
-from ..network.weights import leaves
+from ..network.weights import Layout, count, leaves
 from ..training import State, adam_in_place
 
 
@@ -44,26 +43,24 @@ class HiddenMatrix(NamedTuple):
     columns: int
 
 
-def hidden_matrices(layout: Any) -> list[HiddenMatrix]:
+def hidden_matrices(layout: Layout) -> list[HiddenMatrix]:
     """The weight matrices between hidden layers.  A convolution (k, k, C, C') is one of k·k·C rows.
 
     The others are the biases, and the matrices of the network's "first", "last" and "time", which
     connect the hidden layers to the input, the output and t.  A block's "time" is a hidden matrix.
-    layout: nested dicts and lists, of which a leaf has a shape.
     """
     found, start = [], 0
     for name, part in layout.items():
         for leaf in leaves(part):
-            size = math.prod(leaf.shape)
+            size = count(leaf)
             if len(leaf.shape) > 1 and name not in ("first", "last", "time"):
-                columns = leaf.shape[-1]
                 place = slice(start, start + size)
-                found.append(HiddenMatrix(place, size // columns, columns))
+                found.append(HiddenMatrix(place, leaf.fan_in, leaf.shape[-1]))
             start += size
     return found
 
 
-def muon(layout: Any, momentum: float = 0.95) -> Callable[[State, Array, float], State]:
+def muon(layout: Layout, momentum: float = 0.95) -> Callable[[State, Array, float], State]:
     """An optimiser for `train`: Muon for the hidden matrices, Adam for all other weights.
 
     A hidden matrix θ, (R, C), with gradient g and momentum μ, is updated by
@@ -72,7 +69,6 @@ def muon(layout: Any, momentum: float = 0.95) -> Callable[[State, Array, float],
     The second line uses the new m and g once more: Nesterov's momentum.  With 0.2·√max(R, C) the
     entries of the step are about as large as Adam's (Liu et al. 2025, eq 4, arXiv 2502.16982), so
     one learning rate serves both.
-    layout: of the network's weights, as in `hidden_matrices`.
     """
     matrices = hidden_matrices(layout)
 

@@ -52,6 +52,7 @@ from ..gaussian import Array
 from ..network.layers import Network, in_dtype_of
 from ..network.primitives import sigmoid
 from ..network.threads import one_blas_thread
+from ..network.weights import Weights
 from ..oracle import softmax
 from ..schedule import Schedule, cast_like
 from .histograms import Histograms, check_histograms
@@ -218,7 +219,7 @@ def pixel_network(schedule: Schedule, table: Table, inner: Network,
     learn_variance: the output is the pair (x̂_0, log_var_fraction), the second from the variance of
     the same posterior; it takes no weights of its own.
     """
-    def apply(weights: Any, x_t: Array, t: int | Array,
+    def apply(weights: Weights, x_t: Array, t: int | Array,
               with_variance: bool = learn_variance) -> Any:
         x, back = in_dtype_of(weights["first"]["w"], x_t)
         at = schedule.coefficients_at(t, x)
@@ -238,7 +239,7 @@ def pixel_network(schedule: Schedule, table: Table, inner: Network,
             return back(x_0)
         return back(x_0), back(fraction_from_variance(schedule, var_x_0, t))
 
-    return Network(inner.init, apply)
+    return Network(inner.layout, apply)
 
 
 def mean_only(network: Network) -> Network:
@@ -246,6 +247,6 @@ def mean_only(network: Network) -> Network:
 
     For training with a loss that does not use the variance: computing it takes time.
     """
-    def apply(weights: Any, x_t: Array, t: int | Array) -> Array:
+    def apply(weights: Weights, x_t: Array, t: int | Array) -> Array:
         return network.apply(weights, x_t, t, with_variance=False)
     return network._replace(apply=apply)
