@@ -21,7 +21,7 @@ import numpy as np
 from autograd import value_and_grad
 from tqdm import tqdm
 
-from tinyddpm import training
+from tinyddpm import mnist, training
 from tinyddpm.app import data, plot
 from tinyddpm.app.console import one_sentence_for_mistakes, whole, write_json
 from tinyddpm.network.unet import conv_init, conv_layer, space_to_depth
@@ -58,7 +58,7 @@ def learn(images, labels, rng, steps):
     objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, template), *batch)))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        _, gradient = objective(state.weights, data.from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
+        _, gradient = objective(state.weights, data.from_levels(data.random_shift(images[rows], rng, 2)), labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
     return unpack(state.weights, template)
 
@@ -129,7 +129,7 @@ def draw(reports):
 
 
 def main(files, out, seed=0, quick=False):
-    digits, rng = data.mnist(), np.random.default_rng(seed)
+    digits, rng = mnist(), np.random.default_rng(seed)
     given, least = {str(file): data.load(file) for file in files}, FEATURES + 2 if quick else 500  # fewer lie far though they be real
     for name, samples in given.items():
         if samples.dtype != np.uint8 or samples.shape[1:] != (28, 28) or len(samples) < least:

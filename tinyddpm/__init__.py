@@ -41,6 +41,7 @@ from .oracle import FiniteData, Mixture
 from .network import Network, conv_denoiser, mlp, time_embedding
 from .training import State, train
 from .toys import toy
-from .app.data import load, mnist, mnist_full
+from .app.data import load
+from .app.digits import mnist, mnist_full
 
 __version__ = "0.1.0"

@@ -6,7 +6,8 @@ from strategies import assert_close, tables
 from test_f_elbo import exact_elbo, gaussian_oracle
 
 from tinyddpm import toy
-from tinyddpm.app.data import from_levels, mnist
+from tinyddpm.app.data import from_levels
+from tinyddpm.app.digits import mnist
 
 DIGITS = mnist().held_out[:300]
 DATA = {"digits": from_levels(DIGITS).astype(float), "moons": toy("moons").sample(np.random.default_rng(0), 1000)}
