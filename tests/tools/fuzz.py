@@ -31,7 +31,7 @@ if __name__ == "__main__" and atheris is not None:
     with atheris.instrument_imports(include=INSTRUMENTED):
         import tinyddpm.app.data
         import tinyddpm.app.digits
-        import tinyddpm.app.run
+        import tinyddpm.app.run  # noqa: F401
 from tinyddpm.app import data, digits, readers
 from tinyddpm.app import run as runs
 
@@ -63,7 +63,7 @@ def small_run(folder):
 
 
 class Readers:
-    """For each reader, by name, the path that it reads, its function, and good files of its kind."""
+    """For each reader, by name: the path that it reads, its function, good files of its kind."""
 
     def __init__(self, scratch):
         big_endian = np.asfortranarray(POINTS.astype(">f4"))

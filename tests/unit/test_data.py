@@ -105,7 +105,7 @@ SIGNALLING = np.array([[0, 0], [0x7FA00000, 0], [0, 0]], ">u4").view(">f4")
     ("a.npy", b"", ""), ("a.npz", b"", ""), ("a.csv", b"", "(0, 1)"), ("a.csv", b"x,y\n", "(0, 1)"),
     ("a.npy", b"no array at all", "magic"), ("a.npz", b"no archive at all", "zip"),
     ("a.npz", npz(), "nothing"), ("a.npy", npz(x=POINTS), "magic"),
-    ("a.npy", npy(POINTS)[:-1], "47 bytes follow"), ("a.npy", npy(POINTS)[:40], ""),
+    ("a.npy", npy(POINTS)[:-1], "47 bytes"), ("a.npy", npy(POINTS)[:40], ""),
     ("a.npz", npz(x=POINTS)[:-9], ""),
     ("a.npz", npz(a=POINTS, b=POINTS), "it holds a, b,"),
     ("a.npz", npz(x=POINTS, data=POINTS), "it holds x, data,"),

@@ -40,16 +40,15 @@ def interrupts_held() -> Iterator[None]:
     Python prints and then ignores an exception that a finaliser raises, such as ZipFile's.  Without
     this block, a KeyboardInterrupt raised there would be lost and the program would run on.
     """
-    names = ["SIGINT", "SIGTERM", "SIGHUP"]
-    if threading.current_thread() is not threading.main_thread():
-        names = []  # only the main thread may set handlers
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    held = []
+    held, handlers = [], {}
+    if threading.current_thread() is threading.main_thread():  # only it may set handlers
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and callable(signal.getsignal(number)):  # it is not ignored
+                handlers[number] = signal.getsignal(number)
     try:
-        for number, handler in handlers.items():
-            if callable(handler):  # not where the signal is ignored or kills the process
-                signal.signal(number, lambda number, frame: held.append(number))
+        for number in handlers:
+            signal.signal(number, lambda number, frame: held.append(number))
         yield
     finally:
         for number, handler in handlers.items():

@@ -62,14 +62,16 @@ def _check_npy_header(file: Any, size: int) -> None:
     if dtype.hasobject:
         raise ValueError("Object arrays must be unpickled, which can run any code")
     remaining = size - file.tell()
-    readable = dtype.kind in "biufcU" and dtype.itemsize > 0
-    if not readable or math.prod(shape) * dtype.itemsize != remaining:
-        raise ValueError(f"its header says {dtype.str} of shape {shape}, {remaining} bytes follow")
+    is_plain = dtype.kind in "biufcU" and dtype.itemsize > 0
+    if not is_plain or math.prod(shape) * dtype.itemsize != remaining:
+        raise ValueError(f"its header says {dtype.str} of shape {shape}: it must be numbers or "
+                         f"text that fill the {remaining} bytes after it")
 
 
 def read_npz(file: BinaryIO, choose: Callable[[list[str]], list[str]]) -> dict[str, np.ndarray]:
-    """{name: array} of the arrays in an open .npz file that choose(all names) names.
+    """Some arrays of an open .npz file, {name: array}.
 
+    choose: takes the names of all arrays and returns the names of those to read.
     ValueError: more than MOST_ENTRIES arrays, more than LARGEST bytes unpacked, a damaged archive.
     """
     blocks = iter(lambda: file.read(2 ** 20), b"")
