@@ -21,10 +21,11 @@ import numpy as np
 from autograd import value_and_grad
 from tqdm import tqdm
 
-from tinyddpm import training
-from tinyddpm.app import data, plot
+from tinyddpm import load, mnist, training
+from tinyddpm.app import plot
 from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
 from tinyddpm.decoder import from_levels
+from tinyddpm.images.augment import random_shift
 from tinyddpm.network.unet import conv_layer, conv_layout, space_to_depth
 from tinyddpm.network.layers import dense, dense_layout
 from tinyddpm.network.primitives import normalise, silu
@@ -58,7 +59,7 @@ def learn(images, labels, rng, steps):
     objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, LAYOUT), *batch)))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        _, gradient = objective(state.weights, from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
+        _, gradient = objective(state.weights, from_levels(random_shift(images[rows], rng, 2)), labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
     return unpack(state.weights, LAYOUT)
 
@@ -129,8 +130,8 @@ def draw(reports):
 
 
 def main(files, out, seed=0, quick=False):
-    digits, rng = data.mnist(), np.random.default_rng(seed)
-    given, least = {str(file): data.load(file) for file in files}, FEATURES + 2 if quick else 500  # fewer lie far though they be real
+    digits, rng = mnist(), np.random.default_rng(seed)
+    given, least = {str(file): load(file) for file in files}, FEATURES + 2 if quick else 500  # fewer lie far though they be real
     for name, samples in given.items():
         if samples.dtype != np.uint8 or samples.shape[1:] != (28, 28) or len(samples) < least:
             raise ValueError(f"{name} holds {samples.dtype} of shape {samples.shape}: the judge takes {least} or more "

@@ -38,35 +38,19 @@ Beyond the paper, for digits:
 Everything operational:
     app/       run folders, data files, pictures, the command line
 """
-from .app.data import load, mnist, mnist_full
+from .app.data import load
+from .app.digits import mnist, mnist_full
 from .decoder import level_log_prob
-from .elbo import (
-                   Ledger,
-                   bits_per_dim,
-                   first_form_terms,
-                   hybrid_loss,
-                   ledger,
-                   prior_term,
-                   simple_loss,
-                   simple_weights,
-                   step_term,
-                   v_loss,
-                   vlb_loss,
-)
+from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,
+                   simple_loss, simple_weights, step_term, v_loss, vlb_loss)
 from .forward import diffuse, forward_step, marginal, posterior, transition
 from .gaussian import Gaussian
 from .images.schedule import grey_levels
 from .network import Network, conv_denoiser, mlp, time_embedding
 from .oracle import FiniteData, Mixture
 from .reverse import as_denoiser, predict, reverse_step
-from .sampling import (
-                   algorithm_2,
-                   ancestral_sampling,
-                   ddim_sampling,
-                   ddim_step,
-                   final_sample,
-                   sampling_times,
-)
+from .sampling import (algorithm_2, ancestral_sampling, ddim_sampling, ddim_step, final_sample,
+                       sampling_times)
 from .schedule import Schedule, cosine, linear, log_snr_uniform, respace
 from .toys import toy
 from .training import State, algorithm_1, denoiser, train

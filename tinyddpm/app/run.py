@@ -29,13 +29,15 @@ from .. import elbo, schedule, toys, training
 from ..gaussian import Gaussian
 from ..decoder import from_levels, level_log_prob, to_images
 from ..images import bits, muon, pixels
+from ..images.augment import random_shift
 from ..images.histograms import fit_histograms
 from ..images.schedule import grey_levels
 from ..network import Network, conv_denoiser, mlp
 from ..reverse import TO_EPS
 from ..network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
 from ..network.weights import count
-from . import data, files
+from . import data, files, readers
+from .digits import mnist, mnist_full
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
              "grey_levels": grey_levels}
@@ -89,7 +91,7 @@ def open_data(name, held_out=2000):
         return DataSet(name, "points", lambda rng, n: source.sample(rng, n),
                        source.sample(np.random.default_rng(2006_11239), held_out), np.zeros(D), np.ones(D))
     if name in ("mnist", "mnist_full") or os.path.isdir(name):
-        digits = data.mnist() if name == "mnist" else data.mnist_full(None if name == "mnist_full" else name)
+        digits = mnist() if name == "mnist" else mnist_full(None if name == "mnist_full" else name)
         rows, held = digits.train, digits.held_out
     elif Path(name).suffix:
         rows, held = data.split(data.load(name))
@@ -112,7 +114,7 @@ def open_data(name, held_out=2000):
 
     def draw(rng, n):
         drawn = rows[rng.integers(len(rows), size=n)]
-        return data.nudged(drawn, rng, 1, share=0.5) if name == "mnist" else drawn
+        return random_shift(drawn, rng, 1, share=0.5) if name == "mnist" else drawn
     return DataSet(name, kind, draw, held[:held_out], shift, scale, hashlib.sha256(np.ascontiguousarray(rows)).hexdigest())
 
 
@@ -323,7 +325,7 @@ def read_log(path, step):
     """The rows of log.csv up to that step; those of later ones were lost with the training, and it is done again."""
     if not step or not path.exists():
         return []
-    rows = files.read_file(path, files.read_csv, "a log")
+    rows = readers.read_file(path, readers.read_csv, "a log")
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns where the log of a training has 4: take it away to go on without")
     return [tuple(row) for row in rows.tolist() if row[0] <= step]
@@ -387,9 +389,9 @@ def load(folder):
     folder = Path(folder)
     check_is_run(folder)
     try:
-        settings = json.loads(files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
+        settings = json.loads(readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
         check_settings(settings)
-        arrays = files.read_file(folder / "checkpoint.npz", lambda file: files.read_npz(
+        arrays = readers.read_file(folder / "checkpoint.npz", lambda file: readers.read_npz(
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
@@ -408,7 +410,7 @@ def load(folder):
             raise ValueError(f"step = {state.step}: a whole number from 0 to {MOST['steps']}")
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out = files.read_file(folder / "held_out.npy", files.read_npy, "an array")
+        held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
         if (list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all()
                 or held_out.dtype != (np.float64 if settings["kind"] == "points" else np.uint8)):
             raise ValueError(f"held_out.npy, {held_out.dtype} of shape {held_out.shape}, does not go with "
@@ -417,5 +419,5 @@ def load(folder):
             raise ValueError(f"T = {settings['T']} does not go with {noise.T} betas")
     except Exception as error:  # whoever wrote these files, the user gets one sentence
         raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
-                         f"{type(error).__name__}: {files.one_line(error)}") from None
+                         f"{type(error).__name__}: {readers.one_line(error)}") from None
     return Run(settings, noise, network, state, held_out, table), rng
