@@ -1,7 +1,7 @@
 """Beyond the paper, for images of 256 grey levels: better models of digits in the same time.
 
-The bound, the samplers and the ledger stay as they are.  Schedule, training data, network, variance,
-loss and optimiser are choices that the paper leaves open, and each file here is one of them.
+The bound, the samplers and the ledger stay as they are.  Schedule, data, network, variance, loss
+and optimiser are choices that the paper leaves open, and each file here is one of them.
 Read the mathematics first, up to `training`; then, in this order:
 
     schedule     a grid of noise levels, uniform in log SNR, that fits 256 levels
