@@ -7,7 +7,7 @@ Each library runs in a process of its own, and they take turns, one round each, 
 on the machine affects all of them.  All have the same networks, weights, batches and Adam; a
 training step goes from x_0 to new weights.  Printed are the median, the spread (first and third
 quartile of the rounds), and the ratio of our time to theirs, below 1 where we are faster: the
-median of the rounds' own ratios. Writes benchmark.png and report.json.
+median of the rounds' own ratios.  Writes benchmark.png and report.json.
 """
 # %%
 import argparse

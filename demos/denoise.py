@@ -4,11 +4,11 @@
 
 Held-out digits get noise of a known standard deviation, y = x_0 + σ·n.  With (1 − ᾱ_t)/ᾱ_t = σ²,
 √ᾱ_t·y is a draw of q(x_t | x_0).  So the reverse chain may start there, and it ends in a sample
-of q(x_0 | x_t): one of the digits that y may have been. The guess x̂_0(x_t) approximates the mean
-of all these digits, E[x_0 | x_t], and no estimate has a smaller squared error.  A sample looks
-more like a digit, but with an ideal denoiser its squared error is twice as large, because the
-true digit and the sample are two independent draws of q(x_0 | x_t).  The mean of K samples has 1
-+ 1/K times the error of the guess.  Writes denoise.png and report.json.
+of q(x_0 | x_t): one of the digits that y may have been.  The guess x̂_0(x_t) approximates the
+mean of all these digits, E[x_0 | x_t], and no estimate has a smaller squared error.  A sample
+looks more like a digit, but with an ideal denoiser its squared error is twice as large, because
+the true digit and the sample are two independent draws of q(x_0 | x_t).  The mean of K samples
+has 1 + 1/K times the error of the guess.  Writes denoise.png and report.json.
 """
 # %%
 import numpy as np

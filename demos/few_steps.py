@@ -6,7 +6,7 @@ DDIM's sampler (η = 0, no fresh noise) and DDPM's (η = 1) may visit 1000, 100,
 1000 steps.  Here both use the exact denoiser, so every error is the sampler's own.  For Gaussian
 data each step is affine in x_t, and the covariance of the samples follows from an exact
 recursion, without drawing any.  Below, the same two samplers on two moons, with their exact
-denoiser; the data are grey. Writes few_steps.png and report.json.
+denoiser; the data are grey.  Writes few_steps.png and report.json.
 """
 # %%
 import numpy as np

@@ -5,10 +5,10 @@
 The upper half of a held-out digit is given, and the lower half is sampled, by a denoiser that was
 not trained for this task.  At every step the given half of x_{t−1} is a draw of q(x_{t−1} | x_0),
 known there, and the other half a draw of p_θ.  The two halves were drawn independently, so they
-may not fit. Therefore one step of noise is added and both are drawn again, several rounds at each
-t (RePaint: Lugmayr et al. 2022, algorithm 1).  This remains an approximation, with any number of
-rounds: an exact sample of p_θ(lower | upper) would have to weight each step by how well the lower
-half explains the upper one.  Writes inpaint.png and report.json.
+may not fit.  Therefore one step of noise is added and both are drawn again, several rounds at
+each t (RePaint: Lugmayr et al. 2022, algorithm 1).  This remains an approximation, with any
+number of rounds: an exact sample of p_θ(lower | upper) would have to weight each step by how well
+the lower half explains the upper one.  Writes inpaint.png and report.json.
 """
 # %%
 import numpy as np
@@ -63,7 +63,7 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
     half, whole = (recognised(truth, digits.held_out_labels, height) for height in (14, 28))
     title = f"A classifier recognises {right:.0%} of the completed digits as the original digit"
     answer = (f"{title} (of real digits {whole:.0%}, and {half:.0%} if it sees only their upper "
-              f"half).")
+              "half).")
 
     # %%
     hidden = np.where(known, run.decode(x_0), 110).astype(np.uint8)

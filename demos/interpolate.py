@@ -3,11 +3,11 @@
     python demos/interpolate.py
 
 Two held-out digits are diffused to x_t and x'_t, mixed there, and the mixture is denoised (Ho
-§4.4). Both get the same ε: then (1 − λ)·x_t + λ·x'_t is the mixture of their pixels, diffused,
+§4.4).  Both get the same ε: then (1 − λ)·x_t + λ·x'_t is the mixture of their pixels, diffused,
 and for every λ its noise has the variance that the denoiser expects (with two independent ε it
 would be half of that at λ = ½).  The reverse chain uses the same noise for every λ, so along a
 row only λ changes.  The larger t, the less is left of the two digits, and the more often the
-chain ends in a third one. Writes interpolate.png and report.json.
+chain ends in a third one.  Writes interpolate.png and report.json.
 """
 # %%
 import numpy as np

@@ -5,8 +5,9 @@
 
 A classifier made of this package's layers is trained on half of the training digits, for about a
 minute.  The 32 values of its last hidden layer are the features of an image.  Printed are
-* the Fréchet distance between the features of samples and of held-out digits,
-  |μ − μ'|² + tr(C + C' − 2(CC')^½), with their means and covariances (Heusel et al. 2017);
+* the Fréchet distance between the features of samples and of held-out digits, by their means and
+  covariances (Heusel et al. 2017):
+    |μ − μ'|² + tr(C + C' − 2(CC')^½)
 * the floor: the same distance for as many real digits, from the other half of the training
   digits.  With few samples the distance is large even for real digits, so read distances as
   multiples of the floor;

@@ -4,24 +4,24 @@
 
 The first model is that of Ho et al.: linear β, T = 1000, a network that predicts ε, L_simple,
 Adam, and σ_t² = β_t.  Each model changes one thing and keeps the changes before it:
-    v-loss                 the network predicts v, with the squared error of v as the loss
-    log-SNR grid           the times are evenly spread in log SNR, down to less than a grey level of noise
-    σ² = β̃                 the variance of a reverse step is β̃_t; the same weights
-    prior per pixel        the network predicts a distribution of each pixel from its neighbours, Bayes'
-                           rule adds the noisy pixel itself, and the loss is the ELBO's
-    Muon                   an optimiser that updates each weight matrix as a whole
-    variance per pixel     each pixel has the variance of its own posterior; the same weights
+    v-loss               the network predicts v, with the squared error of v as the loss
+    log-SNR grid         times evenly spread in log SNR, down to noise below one grey level
+    σ² = β̃               the variance of a reverse step is β̃_t; the same weights
+    prior per pixel      the network predicts a distribution of each pixel from its neighbours,
+                         Bayes' rule adds the noisy pixel itself, and the loss is the ELBO's
+    Muon                 an optimiser that updates each weight matrix as a whole
+    variance per pixel   each pixel has the variance of its own posterior; the same weights
 Every model is trained from the same seed for the same time, and all are compared by −ELBO in bits
 per dimension, on the same held-out digits and with the same random numbers.  So the gain of a
 step has a standard error of its own, over the digits' differences, which is much smaller than
-that of either model. The samples start from the same x_T and take all T steps of Algorithm 2,
-with the model's own variance. Writes ladder.png and report.json.
+that of either model.  The samples start from the same x_T and take all T steps of Algorithm 2,
+with the model's own variance.  Writes ladder.png and report.json.
 """
 # %%
 import numpy as np
 from common import TINY, demo_parser, finish, run_demo
 
-from tinyddpm import ancestral_sampling, final_sample
+from tinyddpm import ancestral_sampling
 from tinyddpm.app import plot
 from tinyddpm.app import run as runs
 from tinyddpm.app.console import (integer_at_least, positive, progress_bar, progress_over,
@@ -56,22 +56,20 @@ def train(run, rng, dataset, name):
 
 def bits_per_digit(run, digits, seed, name):
     """−ELBO of each digit, in bits per dimension, (N,)."""
-    ledger = run.ledger(digits, np.random.default_rng(seed), progress=progress_over(f"ELBO: {name}"))
+    progress = progress_over(f"ELBO: {name}")
+    ledger = run.ledger(digits, np.random.default_rng(seed), progress=progress)
     return ledger.bits_per_dim(ledger.terms.sum(1))
 
 
 def sample(run, count, seed, name):
     """Samples by Algorithm 2, uint8 (count, 28, 28)."""
-    rng = np.random.default_rng(seed)
-    x_T = rng.standard_normal((count, 28, 28), np.float32)
-    chain = ancestral_sampling(run.schedule, run.denoiser, x_T, rng,
+    rng, T = np.random.default_rng(seed), run.schedule.T
+    x = rng.standard_normal((count, 28, 28), np.float32)
+    chain = ancestral_sampling(run.schedule, run.denoiser, x, rng,
                                variance=run.settings["variance"], clip=run.clip)
-    with progress_bar(run.schedule.T, f"sampling: {name}") as bar:
-        def counted():
-            for step in chain:
-                bar.update()
-                yield step
-        return run.decode(final_sample(counted()))
+    for _, step in zip(progress_over(f"sampling: {name}")(range(T, 0, -1)), chain):
+        x = step.x
+    return run.decode(x)
 
 
 # %% The picture: a row for each model, with its name, its bits and its samples.
@@ -79,10 +77,10 @@ def draw(results, minutes):
     """results: {step: (bits of each digit, samples)}."""
     names = list(results)
     count, height, width = results[names[0]][1].shape
-    strips = count * (width + 2) / (height + 2)  # the width of a row of samples, if its height is 1
-    row = 0.62  # inches
-    figure, (left, right) = plot.new_figure(2, (4.6 + strips * row) / 2, row * len(names) + 1.2,
-                                            width_ratios=(4.6, strips * row))
+    row_height = 0.62  # inches
+    strip = row_height * count * (width + 2) / (height + 2)  # the width of a row of samples
+    figure, (left, right) = plot.new_figure(2, (4.6 + strip) / 2, row_height * len(names) + 1.2,
+                                            width_ratios=(4.6, strip))
     previous = None
     for y, (name, (bits, _)) in enumerate(results.items()):
         mean, error = mean_and_error(bits)
@@ -97,14 +95,14 @@ def draw(results, minutes):
              xlabel="−ELBO of held-out digits, bits per dimension")
     left.margins(x=0.35)
     left.tick_params(axis="y", length=0, labelsize=11)
-    left.set_title("● ± standard error over digits\n(change from the row above ± its own)",
-                   loc="left", fontsize=9)
+    left.set_title("mean ± standard error; in brackets, the change\n"
+                   "from the row above ± its standard error", loc="left", fontsize=9)
     images = np.concatenate([samples for _, samples in results.values()])
     right.imshow(plot.to_canvas(images, count), interpolation="nearest", aspect="auto",
                  extent=(0, count, len(names) - 0.5, -0.5))
     right.axis("off")
-    right.set_title(f"samples: Algorithm 2, all steps,\nthe same start in each row", loc="left",
-                    fontsize=9)
+    right.set_title("samples by Algorithm 2, in all T steps,\nfrom the same $x_T$ in every row",
+                    loc="left", fontsize=9)
     first, last = (results[name][0].mean() for name in (names[0], names[-1]))
     figure.suptitle(f"After {minutes:g} minutes of training each, −ELBO falls from {first:.2f} "
                     f"to {last:.2f} bits per dimension", x=0.01, ha="left", fontsize=11)

@@ -7,7 +7,7 @@ the choice makes no difference.  With a network it does: the same error of its o
 different error of ε̂.  Here one small network is trained four times with L_simple, from the same
 seed and so on the same batches, with its output taken as ε, x_0, v or the score; and four times
 with the squared error of the output itself.  The data are eight Gaussians, so all errors are
-measured against the exact denoiser. Writes noise_or_image.png and report.json.
+measured against the exact denoiser.  Writes noise_or_image.png and report.json.
 """
 # %%
 import autograd.numpy as anp

@@ -78,8 +78,8 @@ def main(out, seed, quick):
     axes[1, 0].text(0.5, 0.75, "closed form, dashed")
     figure.suptitle("Prior × likelihood, normalised, is $q(x_{t-1}|\\,x_t, x_0)$", x=0.01,
                     ha="left")
-    figure.supxlabel("precision: 1/variance; prior and likelihood add up to the product's", x=0.01,
-                     ha="left", fontsize=9)
+    figure.supxlabel("precision: 1/variance; those of prior and likelihood add up to the product's",
+                     x=0.01, ha="left", fontsize=9)
     write_picture(out / "posterior.png", figure)
 
     answer = (f"A Gaussian, the normalised product of a prior, q(x_{{t−1}} | x_0), and a "

@@ -104,8 +104,8 @@ def main(out, seed, quick):
     last = dimensions[-1]
     ratio = {name: measured[name, last] / measured[OURS, last] for name in COLOURS}
     exact_ratio = {name: exact[name] / exact[OURS] for name in COLOURS}
-    title = (f"In {last} dimensions, REINFORCE has {ratio[REINFORCE]:,.0f} times the variance\n"
-             f"of the reparameterised gradient, and {ratio[BASELINE]:,.0f} times with a baseline")
+    title = (f"In {last} dimensions, REINFORCE has {ratio[REINFORCE]:,.0f} times the variance\nof "
+             f"the reparameterised gradient, and {ratio[BASELINE]:,.0f} times with a baseline")
     figure.suptitle(title, x=0.01, ha="left")
     write_picture(out / "reparameterise.png", figure)
     answer = ("Because the gradient then passes through the draw, and its estimate has little "
