@@ -4,8 +4,9 @@ A demo is a script in this folder, so Python finds this file for `from common im
 """
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array

@@ -1,6 +1,7 @@
 """Films: a matplotlib animation from a function that draws one moment, written as .gif or .html."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 

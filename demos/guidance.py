@@ -66,15 +66,16 @@ def learn(digits, rng, steps):
     with progress_bar(steps, "training") as bar, one_blas_thread():
         for step in train(SCHEDULE, NETWORK, draw, rng, steps, 64, loss, learning_rate=4e-3,
                           ema_decay=0.995, differentiate=differentiate):
+            ema = step.state.ema
             bar.update()
-    return step.state.ema
+    return ema
 
 
 def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     digits, rng = mnist(), np.random.default_rng(seed)
     if quick:
         steps, draws, length = 3, 2, 3
-    weights = unpack(learn(digits, rng, steps), NETWORK.init(rng))
+    weights = unpack(learn(digits, rng, steps), NETWORK.layout)
 
     # %% Sample every digit with every w, in fewer steps than T (DDIM with η = 1).
     w = np.repeat(scales, 10 * draws)[:, None, None].astype(np.float32)
@@ -90,15 +91,16 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     x = rng.standard_normal((len(requested), 14, 14), np.float32)
     with progress_bar(length, "sampling") as bar:
         for step in ddim_sampling(SCHEDULE, guided, x, rng, length, eta=1, clip=(-1, 1)):
+            x_0 = step.x
             bar.update()
 
     # %% How many are recognised as the requested digit?  How much do the samples of a digit differ?
     classes = [smaller(digits.train[digits.train_labels == k]) for k in range(10)]
-    is_right = classify(SCHEDULE, step.x, classes) == requested
+    is_right = classify(SCHEDULE, x_0, classes) == requested
     recognised = is_right.reshape(len(scales), -1).mean(1)
     held_out = smaller(digits.held_out)
     real = float((classify(SCHEDULE, held_out, classes) == digits.held_out_labels).mean())
-    samples = step.x.reshape(len(scales), 10, draws, 14, 14)
+    samples = x_0.reshape(len(scales), 10, draws, 14, 14)
     real_samples = np.stack([images[:draws] for images in classes]).astype(float)
     variety = samples.var(2).mean((1, 2, 3)) / real_samples.var(1).mean()
 
@@ -106,8 +108,8 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     title = (f"Recognised as the requested digit: {recognised[0]:.0%} of the samples without the "
              f"label, {recognised[1]:.0%} with it")
     figure, axes = plot.new_figure(1, 8, 1.7, rows=len(scales))
-    for ax, x_0, scale, share in zip(axes.flat, samples, scales, recognised):
-        images = to_images(x_0[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
+    for ax, drawn, scale, share in zip(axes.flat, samples, scales, recognised):
+        images = to_images(drawn[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
         draw_table(ax, images, range(10) if scale == scales[0] else ())
         ax.set_ylabel(f"w = {scale}\n{share:.0%}".replace("-", "−"))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)

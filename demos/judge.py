@@ -25,23 +25,23 @@ from autograd import value_and_grad
 from common import demo_parser, run_demo
 from tqdm import tqdm
 
-from tinyddpm import mnist, training
-from tinyddpm.app import data, plot
+from tinyddpm import load, mnist, training
+from tinyddpm.app import plot
 from tinyddpm.app.console import write_json, write_picture
 from tinyddpm.decoder import from_levels
-from tinyddpm.network.layers import dense, dense_init
+from tinyddpm.images.augment import random_shift
+from tinyddpm.network.layers import dense, dense_layout
 from tinyddpm.network.primitives import normalise, silu
 from tinyddpm.network.threads import gradient_in_halves, in_halves
-from tinyddpm.network.unet import conv_init, conv_layer, space_to_depth
-from tinyddpm.network.weights import pack, unpack
+from tinyddpm.network.unet import conv_layer, conv_layout, space_to_depth
+from tinyddpm.network.weights import initial_weights, pack, unpack
 
 FEATURES = 32
 
 
 # %% The classifier: two convolutions, one hidden layer, ten logits.
-def init(rng):
-    return {"first": conv_init(rng, 4, 16), "second": conv_init(rng, 64, 32),
-            "hidden": dense_init(rng, 7 * 7 * 32, FEATURES), "last": dense_init(rng, FEATURES, 10)}
+LAYOUT = {"first": conv_layout(4, 16), "second": conv_layout(64, 32),
+          "hidden": dense_layout(7 * 7 * 32, FEATURES), "last": dense_layout(FEATURES, 10)}
 
 
 def features(weights, x):
@@ -61,20 +61,19 @@ def cross_entropy(weights, x, labels):
 
 def learn(images, labels, rng, steps):
     """The weights of the classifier after so many steps of Adam."""
-    template, rate = init(rng), training.warm_up_and_decay(3e-3)
-    zeros = np.zeros((2, pack(template).size), np.float32)
-    state = training.State(0, pack(template), None, *zeros)
+    weights, rate = pack(initial_weights(LAYOUT, rng)), training.warm_up_and_decay(3e-3)
+    state = training.State(0, weights, None, np.zeros_like(weights), np.zeros_like(weights))
 
     def loss(vector, x, labels):
-        return cross_entropy(unpack(vector, template), x, labels)
+        return cross_entropy(unpack(vector, LAYOUT), x, labels)
 
     value_and_gradient = gradient_in_halves(value_and_grad(loss))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        x = from_levels(data.nudged(images[rows], rng, 2))
+        x = from_levels(random_shift(images[rows], rng, 2))
         _, gradient = value_and_gradient(state.weights, x, labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
-    return unpack(state.weights, template)
+    return unpack(state.weights, LAYOUT)
 
 
 def features_and_labels(weights, images):
@@ -171,7 +170,7 @@ def draw(reports):
 
 def main(out, seed, quick, samples):
     digits, rng = mnist(), np.random.default_rng(seed)
-    given = {str(file): data.load(file) for file in samples}
+    given = {str(file): load(file) for file in samples}
     least = FEATURES + 2 if quick else 500  # with fewer, the floor is high
     for name, images in given.items():
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) < least:

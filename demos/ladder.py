@@ -82,7 +82,7 @@ def draw(results, minutes):
     figure, (left, right) = plot.new_figure(2, (4.6 + strip) / 2, row_height * len(names) + 1.2,
                                             width_ratios=(4.6, strip))
     previous = None
-    for y, (name, (bits, _)) in enumerate(results.items()):
+    for y, (bits, _) in enumerate(results.values()):
         mean, error = mean_and_error(bits)
         left.errorbar(mean, y, xerr=error, fmt="o", color=plot.MODEL, capsize=3)
         text = f"{mean:.3f}"

@@ -39,16 +39,20 @@ def output_loss(predicts):
     return loss
 
 
+def converted(schedule, denoiser, name):
+    """The denoiser's ε̂ as a function (x_t, t) → ε̂, x̂_0, v̂ or score."""
+    convert = FROM_EPS[name]
+    return lambda x_t, t: convert(schedule, x_t, t, denoiser(x_t, t))
+
+
 def largest_difference(schedule, data, denoiser, rng):
     """max |μ_θ − μ_θ'| over the four conversions: the exact ε̂, converted and converted back."""
     largest = 0.0
     for t in range(1, schedule.T + 1):
         x_t = diffuse(schedule, data.sample(rng, 100), t, rng.standard_normal((100, 2)))
         mean = reverse.mean_from_eps(schedule, x_t, t, denoiser(x_t, t))
-        for name, convert in FROM_EPS.items():
-            def converted(x_t, t):
-                return convert(schedule, x_t, t, denoiser(x_t, t))
-            eps = as_denoiser(schedule, converted, name)(x_t, t)
+        for name in NAMES:
+            eps = as_denoiser(schedule, converted(schedule, denoiser, name), name)(x_t, t)
             difference = abs(reverse.mean_from_eps(schedule, x_t, t, eps) - mean).max()
             largest = max(largest, float(difference))
     return largest
@@ -74,8 +78,9 @@ def main(out, seed, quick):
                 same_rng = np.random.default_rng(seed)
                 for step in training.train(schedule, network, draw, same_rng, steps, loss=loss,
                                            predicts=name):
+                    weights = step.state.ema
                     bar.update()
-                trained = training.denoiser(schedule, network, step.state.ema, name)
+                trained = training.denoiser(schedule, network, weights, name)
                 same_rng = np.random.default_rng(seed)
                 gap[loss_name, name] = excess(schedule, trained, data, same_rng, n=n)[0]
                 error[loss_name, name] = []

@@ -43,8 +43,8 @@ def main(out, seed, quick, run, n):
 
     # %% Eight points of it, and the estimates there.
     sent = (rate - rate[-1]) / (rate[0] - rate[-1])  # the share of all bits
-    at = {share: 1 + int(abs(sent[1:] - share).argmin()) for share in SHARES}
-    pictures = received(run, digits[[0, 3]], set(at.values()), rng)
+    times = [1 + int(abs(sent[1:] - share).argmin()) for share in SHARES]
+    pictures = received(run, digits[[0, 3]], set(times), rng)
     quarter = int(np.argmax(distortion > distortion[-1] / 4))  # the first t with so much error
     two_levels = int(np.argmax(distortion > 2))  # the first t with an error of two grey levels
     bits = rate[0] * digits[0].size
@@ -56,8 +56,8 @@ def main(out, seed, quick, run, n):
            ylabel="distortion: error of $\\hat x_0$, in grey levels",
            xlim=(-0.03 * rate[0], 1.05 * rate[0]), ylim=(0, 2.1 * distortion[-1]),
            yticks=range(0, int(distortion[-1]) + 1, 20))
-    for i, (share, t) in enumerate(at.items()):
-        point, place = (rate[t], distortion[t]), ((i + 0.45) / len(at), 0.8)
+    for i, t in enumerate(times):
+        point, place = (rate[t], distortion[t]), ((i + 0.45) / len(times), 0.8)
         ax.plot(*point, "o", color=plot.MODEL, markersize=7, zorder=4)
         canvas = plot.to_canvas(pictures[t], columns=1)
         image = OffsetImage(canvas, zoom=1.9, interpolation="nearest")

@@ -10,7 +10,7 @@ import pytest
 from tinyddpm.app import plot
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demos"))
-from films import film, save_film  # noqa: E402
+from films import film, save_film
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(shutil.which, BROWSERS), None)

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from . import files, run as runs
+from .process import keep_freed_memory
 
 
 @contextmanager
 def one_sentence_for_mistakes():
     """Bad input, a full disk or too little memory end in one sentence on stderr and exit code 2."""
+    keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

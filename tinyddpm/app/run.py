@@ -29,11 +29,15 @@ from .. import elbo, schedule, toys, training
 from ..gaussian import Gaussian
 from ..decoder import from_levels, level_log_prob, to_images
 from ..images import bits, muon, pixels
+from ..images.augment import random_shift
+from ..images.histograms import fit_histograms
 from ..images.schedule import grey_levels
 from ..network import Network, conv_denoiser, mlp
 from ..reverse import TO_EPS
 from ..network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
-from . import data, files
+from ..network.weights import count
+from . import data, files, readers
+from .digits import mnist, mnist_full
 
 SCHEDULES = {"linear": schedule.linear, "cosine": schedule.cosine, "log_snr_uniform": schedule.log_snr_uniform,
              "grey_levels": grey_levels}
@@ -41,7 +45,7 @@ PREDICTS = (*TO_EPS, "prior")  # a pixel's prior: see pixels
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
 FORMAT = 2  # of a run folder: another number where the same weights would mean another network
-OPTIMISERS = {"adam": lambda weights: training.adam_in_place, "muon": muon.muon}
+OPTIMISERS = {"adam": lambda layout: training.adam_in_place, "muon": muon.muon}
 
 DEFAULTS = {
     "points": dict(schedule="log_snr_uniform", T=100, predicts="eps", variance="beta", loss="simple", steps=5000,
@@ -87,7 +91,7 @@ def open_data(name, held_out=2000):
         return DataSet(name, "points", lambda rng, n: source.sample(rng, n),
                        source.sample(np.random.default_rng(2006_11239), held_out), np.zeros(D), np.ones(D))
     if name in ("mnist", "mnist_full") or os.path.isdir(name):
-        digits = data.mnist() if name == "mnist" else data.mnist_full(None if name == "mnist_full" else name)
+        digits = mnist() if name == "mnist" else mnist_full(None if name == "mnist_full" else name)
         rows, held = digits.train, digits.held_out
     elif Path(name).suffix:
         rows, held = data.split(data.load(name))
@@ -110,7 +114,7 @@ def open_data(name, held_out=2000):
 
     def draw(rng, n):
         drawn = rows[rng.integers(len(rows), size=n)]
-        return data.nudged(drawn, rng, 1, share=0.5) if name == "mnist" else drawn
+        return random_shift(drawn, rng, 1, share=0.5) if name == "mnist" else drawn
     return DataSet(name, kind, draw, held[:held_out], shift, scale, hashlib.sha256(np.ascontiguousarray(rows)).hexdigest())
 
 
@@ -131,7 +135,7 @@ class Run(NamedTuple):
 
     @property
     def denoiser(self):
-        """(x_t, t) → ε̂, or (ε̂, v) where the variance is learned, with the averaged weights."""
+        """(x_t, t) → ε̂, or (ε̂, log_var_fraction) where the variance is learned, with the averaged weights."""
         return denoise_in_halves(training.denoiser(self.schedule, self.network, self.state.ema, self.predicts), LEAST[self.settings["kind"]])
 
     @property
@@ -188,7 +192,7 @@ def start(dataset, seed=0, **choices):
     if settings["predicts"] == "prior":
         size = dataset.held_out[0].size
         enough = int(np.clip(2 ** 22 // size, min(100, MOST_NUMBERS // size), 2 ** 13))  # a histogram takes 2 kB
-        table = pixels.Table(pixels.fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
+        table = pixels.Table(fit_histograms(dataset.draw(np.random.default_rng(seed), enough)), noise)
     network = make_network(settings, noise, table)
     return Run(settings, noise, network, training.initial_state(network, rng), dataset.held_out, table), rng
 
@@ -246,27 +250,14 @@ def make_network(settings, noise, table=None):
     shape, options, learned = settings["shape"], settings["network"], settings["variance"] == "learned"
     channels = shape[2] if len(shape) == 3 else 1
     if settings["kind"] == "points":
-        network = mlp(shape[0], learned_variance=learned, **options)
+        network = mlp(shape[0], learn_variance=learned, **options)
     elif settings["predicts"] == "prior":
         network = pixels.pixel_network(noise, table, conv_denoiser(2 * channels, outputs=3 * channels, **options), learned)
     else:
-        network = conv_denoiser(channels, learned_variance=learned, **options)
-    network.init(_Frugal(options))
+        network = conv_denoiser(channels, learn_variance=learned, **options)
+    if count(network.layout) > MOST_WEIGHTS:
+        raise ValueError(f"network = {options}: it would have more than {MOST_WEIGHTS} weights")
     return network
-
-
-class _Frugal(np.random.Generator):
-    """Draws weights, and stops before they are too many for the memory of a small computer."""
-
-    def __init__(self, options):
-        super().__init__(np.random.PCG64(0))
-        self.options, self.left = options, MOST_WEIGHTS
-
-    def standard_normal(self, size, dtype):
-        self.left -= math.prod(size)
-        if self.left < 0:
-            raise ValueError(f"network = {self.options}: it would have more than {MOST_WEIGHTS} weights")
-        return super().standard_normal(size, dtype)
 
 
 def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
@@ -283,10 +274,8 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
               "hybrid": lambda *args: elbo.hybrid_loss(*args, run.decoder)}
     times, network = training.draw_times, run.network
     if settings["loss"] == "bits":
-        # The same weights without v, which this loss does not use.
-        network = make_network({**settings, "variance": "beta"}, run.schedule, run.table)
-        left = bits.unexplained(run.schedule, run.table)
-        losses["bits"], times = bits.bits_loss(left), bits.draw_times_by(bits.bit_share(run.schedule, left))
+        network = pixels.mean_only(run.network)
+        losses["bits"], times = bits.loss_and_times(run.schedule, run.table)
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
     began = saved = time.monotonic()
     before = log[-1][3] if log else 0.0
@@ -299,7 +288,7 @@ def fit(run, dataset, rng, folder=None, bar=None, every=60.0):
         run.schedule, network, lambda rng, n: run.encode(dataset.draw(rng, n)).astype(np.float32), rng,
         settings["steps"] if minutes is None else by_clock, settings["batch"], losses[settings["loss"]], run.predicts,
         settings["learning_rate"], ema_decay=settings["ema_decay"], state=run.state, draw_times=times,
-        optimiser=OPTIMISERS[settings["optimiser"]](network.init(np.random.default_rng(0))),
+        optimiser=OPTIMISERS[settings["optimiser"]](network.layout),
         differentiate=lambda f: gradient_in_halves(value_and_grad(f), LEAST[settings["kind"]]),
         progress=None if minutes is None else lambda: elapsed() / (60 * minutes))
     average, latest = None, (run.state, rng.bit_generator.state)
@@ -336,7 +325,7 @@ def read_log(path, step):
     """The rows of log.csv up to that step; those of later ones were lost with the training, and it is done again."""
     if not step or not path.exists():
         return []
-    rows = files.read_file(path, files.read_csv, "a log")
+    rows = readers.read_file(path, readers.read_csv, "a log")
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns where the log of a training has 4: take it away to go on without")
     return [tuple(row) for row in rows.tolist() if row[0] <= step]
@@ -400,13 +389,13 @@ def load(folder):
     folder = Path(folder)
     check_is_run(folder)
     try:
-        settings = json.loads(files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
+        settings = json.loads(readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings"))
         check_settings(settings)
-        arrays = files.read_file(folder / "checkpoint.npz", lambda file: files.read_npz(
+        arrays = readers.read_file(folder / "checkpoint.npz", lambda file: readers.read_npz(
             file, lambda names: ["beta", "rng", *training.State._fields, *({"share", "levels"} & set(names))]), "a checkpoint")
         noise, table = schedule.Schedule(arrays["beta"]), None
         if settings["predicts"] == "prior":
-            kinds, rows = len(arrays["share"]), np.ptp(noise.log_snr[1:]) / pixels.Table.step
+            kinds, rows = len(arrays["share"]), np.ptp(noise.log_snr[1:]) / pixels.Table.spacing
             if rows * max(8, kinds) > MOST_ROWS:
                 raise ValueError(f"share: {kinds} kinds of images at {rows:.0f} noise levels are more than a table can have")
             table = pixels.Table((arrays["share"], arrays["levels"]), noise)
@@ -416,12 +405,12 @@ def load(folder):
             if name != "step" and not (vector.dtype == np.float32 and np.isfinite(vector).all()):
                 raise ValueError(f"{name} must be finite float32 numbers")
             if name != "step":
-                training.unpack(vector, network.init(np.random.default_rng(0)))
+                training.unpack(vector, network.layout)
         if not 0 <= state.step <= MOST["steps"]:
             raise ValueError(f"step = {state.step}: a whole number from 0 to {MOST['steps']}")
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(str(arrays["rng"]))
-        held_out = files.read_file(folder / "held_out.npy", files.read_npy, "an array")
+        held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
         if (list(held_out.shape[1:]) != settings["shape"] or len(held_out) < 2 or not np.isfinite(held_out).all()
                 or held_out.dtype != (np.float64 if settings["kind"] == "points" else np.uint8)):
             raise ValueError(f"held_out.npy, {held_out.dtype} of shape {held_out.shape}, does not go with "
@@ -430,5 +419,5 @@ def load(folder):
             raise ValueError(f"T = {settings['T']} does not go with {noise.T} betas")
     except Exception as error:  # whoever wrote these files, the user gets one sentence
         raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
-                         f"{type(error).__name__}: {files.one_line(error)}") from None
+                         f"{type(error).__name__}: {readers.one_line(error)}") from None
     return Run(settings, noise, network, state, held_out, table), rng
