@@ -135,8 +135,8 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02,
     beta = np.linspace(beta_T, beta_1, T)[::-1] * factor  # reversed, so that T = 1 keeps beta_T
     if scaled and beta_T < 1 <= beta[-1]:
         t = 1 + int(np.argmax(beta >= 1))
-        raise ValueError(f"beta_{t} = {beta[t - 1]:g} of T = {T}: every beta lies below 1; scaled by "
-                         f"1000/T = {factor:g}, the linear schedule needs a larger T")
+        raise ValueError(f"beta_{t} = {beta[t - 1]:g} of T = {T}: every beta lies below 1; scaled "
+                         f"by 1000/T = {factor:g}, the linear schedule needs a larger T")
     return Schedule(beta)
 
 

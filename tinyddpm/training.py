@@ -226,8 +226,8 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
         if not (np.isfinite(value) and np.isfinite(norm) and growth < MAX_GROWTH):
             raise FloatingPointError(
                 f"the training has diverged at step {state.step + 1}: the loss is {value:.3g}, its "
-                f"gradient's norm {norm:.3g}, and the weights' norm is {growth:.3g} times that of a "
-                f"random start; use a smaller learning rate")
+                f"gradient's norm {norm:.3g}, and the weights' norm is {growth:.3g} times that of "
+                f"a random start; use a smaller learning rate")
         state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)
 

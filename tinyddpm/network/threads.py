@@ -112,11 +112,12 @@ def last_in_halves(sampler: Callable, x: Array, rng: Generator, least: int = 2) 
     def half(rows: Array) -> Array:
         generator = generators[0] if rows[0] == 0 else generators[1]
         try:
-            last = None
-            for last in sampler(x[rows], generator):
+            x_0 = x[rows]
+            for step in sampler(x[rows], generator):
+                x_0 = step.x
                 if over.is_set():
                     break
-            return last.x
+            return x_0
         except BaseException:
             over.set()
             raise
