@@ -19,11 +19,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyddpm.app import plot
-from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
+from tinyddpm.app.console import integer_at_least, one_sentence_for_mistakes, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "museum"))
-from exhibits import EXHIBITS  # noqa: E402
-from loader import broken_by, implementation, laws  # noqa: E402
+from exhibits import EXHIBITS
+from loader import broken_by, implementation, laws
 
 
 def row(exhibit, examples):

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 sys.path.append(str(Path(__file__).parent / "support"))
-from pytorch import noise_of, tensor, their_times, without  # noqa: E402
+from pytorch import noise_of, tensor, their_times, without
 
 without("torchvision", "pytorch_fid", "pytorch_fid.fid_score", "pytorch_fid.inception")  # for pictures and scores
-from denoising_diffusion_pytorch import denoising_diffusion_pytorch as library  # noqa: E402
-from denoising_diffusion_pytorch import learned_gaussian_diffusion as learned  # noqa: E402
+from denoising_diffusion_pytorch import denoising_diffusion_pytorch as library
+from denoising_diffusion_pytorch import learned_gaussian_diffusion as learned
 
 PRECISION = "float32"
 

@@ -17,7 +17,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.training_utils import EMAModel, compute_snr
 
 sys.path.append(str(Path(__file__).parent / "support"))
-from pytorch import item_by_item, noise_of, tensor, their_times  # noqa: E402
+from pytorch import item_by_item, noise_of, tensor, their_times
 
 PRECISION = "float32"
 VARIANCES = {"beta": "fixed_large", "beta_tilde": "fixed_small"}

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 sys.path.append(str(Path(__file__).parent / "support"))
-from pytorch import noise_of, tensor, their_times, without  # noqa: E402
+from pytorch import noise_of, tensor, their_times, without
 
 without("torchvision", "torchvision.transforms", "torchvision.datasets")  # for its data sets
-import smalldiffusion  # noqa: E402
-from smalldiffusion.diffusion import sigmas_from_betas  # noqa: E402
-from smalldiffusion.model import timestep_embedding  # noqa: E402
+import smalldiffusion
+from smalldiffusion.diffusion import sigmas_from_betas
+from smalldiffusion.model import timestep_embedding
 
 PRECISION = "float32"
 HERE = SimpleNamespace(device="cpu")  # in the place of an Accelerator

@@ -5,9 +5,19 @@ Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, 
 """
 import numpy as np
 
-from tinyddpm import (Gaussian, Schedule, decoder, elbo, forward, gaussian, network, reverse, sampling,
-                      schedule, training)
-
+from tinyddpm import (
+    Gaussian,
+    Schedule,
+    decoder,
+    elbo,
+    forward,
+    gaussian,
+    network,
+    reverse,
+    sampling,
+    schedule,
+    training,
+)
 
 # A. Schedule
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from exhibits import EXHIBITS  # noqa: E402
-from loader import Exhibit, broken_by, implementation, laws, spoil  # noqa: E402
+from exhibits import EXHIBITS
+from loader import Exhibit, broken_by, implementation, laws, spoil
 
 PACKAGE = Path(__file__).parents[2] / "tinyddpm"
 LAWS = laws()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyddpm.app import data, run as runs
+from tinyddpm.app import data
+from tinyddpm.app import run as runs
 
 
 def megabytes(process):

@@ -39,7 +39,7 @@ def serve(copy):
     """A server on a port of its own: whoever connects is told the exit code of the tests of `copy` as it is now."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # threads do not survive a fork
     sys.dont_write_bytecode = True
-    import autograd.numpy  # noqa: F401
+    import autograd.numpy
     import autograd.scipy.special  # noqa: F401
     import hypothesis  # noqa: F401
     import mpmath  # noqa: F401

@@ -14,15 +14,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyddpm
-from tinyddpm import (FiniteData, Gaussian, Ledger, Mixture, Schedule, algorithm_2, ancestral_sampling, sampling_times, as_denoiser,
-    bits_per_dim, conv_denoiser, cosine, ddim_sampling, ddim_step, diffuse, elbo,
-    first_form_terms, forward, grey_levels, hybrid_loss, final_sample, ledger, linear, load,
-    log_snr_uniform, marginal, mlp, oracle, posterior, predict, prior_term, reverse,
-    simple_loss, simple_weights, step_term, time_embedding, toy, toys, train, training,
-    transition, v_loss, vlb_loss)
-from tinyddpm.images.variance import fraction_from_variance
-from tinyddpm.decoder import from_levels, level_log_prob, to_images
+from tinyddpm import (
+    FiniteData,
+    Gaussian,
+    Ledger,
+    Mixture,
+    Schedule,
+    algorithm_2,
+    ancestral_sampling,
+    as_denoiser,
+    bits_per_dim,
+    conv_denoiser,
+    cosine,
+    ddim_sampling,
+    ddim_step,
+    diffuse,
+    final_sample,
+    first_form_terms,
+    forward,
+    grey_levels,
+    hybrid_loss,
+    ledger,
+    linear,
+    load,
+    log_snr_uniform,
+    marginal,
+    mlp,
+    posterior,
+    predict,
+    prior_term,
+    reverse,
+    sampling_times,
+    simple_loss,
+    simple_weights,
+    step_term,
+    time_embedding,
+    toy,
+    toys,
+    train,
+    transition,
+    v_loss,
+    vlb_loss,
+)
 from tinyddpm.app import data
+from tinyddpm.decoder import from_levels, level_log_prob, to_images
+from tinyddpm.images.variance import fraction_from_variance
 from tinyddpm.network.weights import leaves
 from tinyddpm.schedule import respace
 

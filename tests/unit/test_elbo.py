@@ -5,8 +5,27 @@ import numpy as np
 import pytest
 from autograd import grad
 
-from tinyddpm import (Gaussian, Ledger, Mixture, cosine, diffuse, elbo, first_form_terms, forward, hybrid_loss, ledger, linear,
-                      log_snr_uniform, oracle, reverse, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
+from tinyddpm import (
+    Gaussian,
+    Ledger,
+    Mixture,
+    cosine,
+    diffuse,
+    elbo,
+    first_form_terms,
+    forward,
+    hybrid_loss,
+    ledger,
+    linear,
+    log_snr_uniform,
+    oracle,
+    reverse,
+    simple_loss,
+    simple_weights,
+    step_term,
+    v_loss,
+    vlb_loss,
+)
 from tinyddpm.app.digits import mnist
 from tinyddpm.decoder import from_levels, level_log_prob
 from tinyddpm.toys import toy

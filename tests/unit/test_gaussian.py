@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyddpm import Gaussian, bits_per_dim
-from tinyddpm.decoder import level_log_prob, log_normal_interval
-from tinyddpm.decoder import from_levels
+from tinyddpm.decoder import from_levels, level_log_prob, log_normal_interval
 from tinyddpm.gaussian import noise_like, standard_gaussian
 
 LEVELS = from_levels(np.arange(256)).astype(float)[:, None]

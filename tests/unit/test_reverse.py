@@ -4,13 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyddpm import (Mixture, Schedule, ancestral_sampling, as_denoiser, cosine, ddim_sampling, ddim_step, diffuse, final_sample, linear,
-                      log_snr_uniform, predict, reverse)
-from tinyddpm.reverse import (eps_from_score, eps_from_v, eps_from_x_0, interpolated_variance, mean_from_eps, mean_from_x_0,
-                              score_from_eps, v_from_eps, variance_table, x_0_from_eps)
-from tinyddpm.sampling import algorithm_2, sampling_times
-from tinyddpm.images.variance import fraction_from_variance
+from tinyddpm import (
+    Mixture,
+    Schedule,
+    ancestral_sampling,
+    as_denoiser,
+    cosine,
+    ddim_sampling,
+    ddim_step,
+    diffuse,
+    final_sample,
+    linear,
+    log_snr_uniform,
+    predict,
+    reverse,
+)
 from tinyddpm.images.schedule import grey_levels
+from tinyddpm.images.variance import fraction_from_variance
+from tinyddpm.reverse import (
+    eps_from_score,
+    eps_from_v,
+    eps_from_x_0,
+    interpolated_variance,
+    mean_from_eps,
+    mean_from_x_0,
+    score_from_eps,
+    v_from_eps,
+    variance_table,
+    x_0_from_eps,
+)
+from tinyddpm.sampling import algorithm_2, sampling_times
 
 SCHEDULE = linear(50)
 DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])

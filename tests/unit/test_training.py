@@ -4,17 +4,38 @@ import threading
 
 import numpy as np
 import pytest
-
 from autograd import value_and_grad
 
-from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, final_sample, log_snr_uniform, mlp,
-    oracle, simple_loss, toy, train)
-from tinyddpm.network import threads
+from tinyddpm import (
+    State,
+    ancestral_sampling,
+    as_denoiser,
+    conv_denoiser,
+    cosine,
+    final_sample,
+    log_snr_uniform,
+    mlp,
+    oracle,
+    simple_loss,
+    toy,
+    train,
+)
 from tinyddpm.images import muon
+from tinyddpm.network import threads
+from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves
 from tinyddpm.network.weights import pack, unpack
 from tinyddpm.sampling import SamplingStep
-from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves
-from tinyddpm.training import adam, adam_in_place, algorithm_1, clip_norm, denoiser, draw_times, ema_update, initial_state, warm_up_and_decay
+from tinyddpm.training import (
+    adam,
+    adam_in_place,
+    algorithm_1,
+    clip_norm,
+    denoiser,
+    draw_times,
+    ema_update,
+    initial_state,
+    warm_up_and_decay,
+)
 
 NETWORK = mlp(2, width=32, depth=1, embedding=16)
 
