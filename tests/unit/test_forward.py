@@ -38,7 +38,7 @@ def test_shapes_that_would_broadcast_are_refused():
 
 
 @pytest.mark.parametrize("t", [3, np.array([1, 3, 50])])
-def test_float32_stays_float32(t):
+def test_the_forward_process_keeps_float32(t):
     x = X.astype(np.float32)
     for gaussian in (forward.forward_step(SCHEDULE, x, t), marginal(SCHEDULE, x, t), transition(SCHEDULE, x, 0 * t, t),
                      posterior(SCHEDULE, x, t, x)):

@@ -39,24 +39,6 @@ SCHEDULE = linear(50)
 DATA = Mixture([1, 2], [[-1.0, 0.5], [1.0, 0.0]], [[[0.3, 0.1], [0.1, 0.2]], 0.1 * np.eye(2)])
 
 
-@given(st.integers(1, 50), st.integers(0, 999))
-def test_four_names_for_one_guess(t, seed):
-    rng = np.random.default_rng(seed)
-    x_0, eps = rng.standard_normal((2, 3, 4))
-    x_t = diffuse(SCHEDULE, x_0, t, eps)
-    ab, om = SCHEDULE.alpha_bar[t], SCHEDULE.one_minus_alpha_bar[t]
-    size = (abs(x_t) + abs(eps)).max() / np.sqrt(ab)
-    v, score = v_from_eps(SCHEDULE, x_t, t, eps), score_from_eps(SCHEDULE, x_t, t, eps)
-    assert v == pytest.approx(np.sqrt(ab) * eps - np.sqrt(om) * x_0, abs=1e-14 * size)
-    assert (x_t ** 2 + v ** 2).sum() == pytest.approx((x_0 ** 2 + eps ** 2).sum(), rel=1e-9)
-    assert score == pytest.approx(-(x_t - np.sqrt(ab) * x_0) / om, abs=1e-13 * size / om)
-    assert (x_t + om * score) / np.sqrt(ab) == pytest.approx(x_0, abs=1e-14 * size)  # Tweedie
-    assert x_0_from_eps(SCHEDULE, x_t, t, eps) == pytest.approx(x_0, abs=1e-14 * size)
-    for back in (eps_from_v(SCHEDULE, x_t, t, v), eps_from_score(SCHEDULE, x_t, t, score), eps_from_x_0(SCHEDULE, x_t, t, x_0)):
-        assert back == pytest.approx(eps, abs=1e-14 * size / np.sqrt(om))
-    assert mean_from_eps(SCHEDULE, x_t, t, eps) == pytest.approx(mean_from_x_0(SCHEDULE, x_t, t, x_0), abs=1e-13 * size)
-
-
 def test_a_predictor_of_anything_becomes_the_same_denoiser():
     exact, x_t = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((5, 2))
     eps = exact(x_t, 20)
@@ -89,7 +71,7 @@ def test_variances():
 
 
 @pytest.mark.parametrize("schedule", [SCHEDULE, linear(1000), cosine(1000), grey_levels(1000)])
-def test_a_spread_gives_the_variance_of_the_exact_step_back(schedule):
+def test_a_variance_of_x_0_gives_the_variance_of_the_exact_step_back(schedule):
     """β̃_t + w_0²·spread for any spread; that is β̃_t for a point, and β_t for x_0 ~ N(0, I), whose spread is 1 − ᾱ_t."""
     t = np.arange(2, schedule.T + 1)
     spread = np.random.default_rng(0).uniform(0, 3, (len(t), 4)) * schedule.one_minus_alpha_bar[t, None]
@@ -119,11 +101,11 @@ def test_variances_at_their_ends():
     assert variance_table(SCHEDULE, "beta_tilde")[1] == SCHEDULE.beta[1] and variance_table(one, "beta_tilde")[1] == 0.3
 
 
-def test_clipping_comes_before_the_mean():
+def test_a_clipped_guess_is_the_same_as_x_0_and_as_eps():
     x_t = np.array([[3.0, -0.2]])
     guess = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10, clip=(-1, 1))
     assert guess.x_0.max() == 1 and guess.x_0.min() > -1
-    assert diffuse(SCHEDULE, guess.x_0, 10, guess.eps) == pytest.approx(x_t)  # ε was derived anew
+    assert diffuse(SCHEDULE, guess.x_0, 10, guess.eps) == pytest.approx(x_t)  # ε is computed again
     assert reverse.reverse_step(SCHEDULE, guess).mean == pytest.approx(mean_from_x_0(SCHEDULE, x_t, 10, guess.x_0))
     free = predict(SCHEDULE, lambda x, t: np.full_like(x, -1.0), x_t, 10)
     assert (free.eps == -1).all()
@@ -164,28 +146,12 @@ def test_ancestral_sampling_visits_every_t_once_and_adds_no_noise_at_the_end(var
             next(ancestral_sampling(SCHEDULE, denoiser, np.ones((2, 2)), Loud(), start=wrong))
 
 
-@given(st.integers(1, 50), st.floats(0, 1), st.data())
-def test_ddim_keeps_the_marginal(t, eta, data):
-    """(weight of ε)² + σ² = 1 − ᾱ_s for all η and strides; the weight of x̂_0 is √ᾱ_s."""
-    s = data.draw(st.integers(0, t - 1))
-    x_t = np.random.default_rng(t).standard_normal((1, 2))
-    zero, one = (predict(SCHEDULE, lambda x, t: np.full_like(x, e), x_t, t) for e in (0.0, 1.0))
-    base, other = ddim_step(SCHEDULE, zero, s, eta), ddim_step(SCHEDULE, one, s, eta)
-    weight = (other.mean - base.mean) - np.sqrt(SCHEDULE.alpha_bar[s]) * (one.x_0 - zero.x_0)
-    assert weight ** 2 + base.var == pytest.approx(SCHEDULE.one_minus_alpha_bar[s], abs=1e-12)
-    assert base.mean == pytest.approx(np.sqrt(SCHEDULE.alpha_bar[s]) * zero.x_0)
-
-
-def test_ddim_with_eta_one_is_ancestral_sampling():
+def test_ddim_sampling_with_eta_one_draws_the_same_noise_as_ancestral_sampling():
     denoiser, x = DATA.denoiser(SCHEDULE), np.random.default_rng(0).standard_normal((4, 2))
-    for t in (50, 17, 2):
-        guess = predict(SCHEDULE, denoiser, x, t)
-        ddim, ancestral = ddim_step(SCHEDULE, guess, t - 1, eta=1.0), reverse.reverse_step(SCHEDULE, guess, "beta_tilde")
-        assert ddim.mean == pytest.approx(ancestral.mean, abs=1e-12) and ddim.var == pytest.approx(ancestral.var, rel=1e-12)
-    chains = [final_sample(chain) for chain in (
-        ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), eta=1.0),
-        ancestral_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), variance="beta_tilde"))]
-    assert chains[0] == pytest.approx(chains[1], abs=1e-9)
+    ddim = ddim_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1), eta=1.0)
+    ancestral = ancestral_sampling(SCHEDULE, denoiser, x, np.random.default_rng(1),
+                                   variance="beta_tilde")
+    assert final_sample(ddim) == pytest.approx(final_sample(ancestral), abs=1e-9)
 
 
 def test_ddim_without_noise_converges_as_one_over_T():
@@ -220,7 +186,7 @@ def test_a_denoiser_of_the_wrong_shape_is_told():
         predict(SCHEDULE, lambda x, t: x[:, 0], np.ones((4, 2)), 3)
 
 
-def test_float32_stays_float32():
+def test_samplers_keep_float32():
     x, rng = np.ones((3, 2), np.float32), np.random.default_rng(0)
     assert final_sample(ancestral_sampling(cosine(5), lambda x, t: x, x, rng)).dtype == np.float32
     assert final_sample(ddim_sampling(cosine(5), lambda x, t: x, x, rng, eta=0.5, clip=(-1, 1))).dtype == np.float32

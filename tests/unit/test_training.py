@@ -121,17 +121,6 @@ def test_muon_is_adam_but_for_the_hidden_matrices():
     assert block["w"].reshape(72, 8) == pytest.approx(w, abs=1e-5) and state.weights.dtype == np.float32
 
 
-def test_ema_is_its_closed_form():
-    """ema_n = decay^n·w_0 + (1 − decay)·Σ decay^{n−k}·w_k, once the decay has its value."""
-    w = np.random.default_rng(0).standard_normal((30, 4))
-    ema = w[0]
-    for k in range(1, 30):
-        ema = ema_update(ema, w[k], 0.9, step=10 ** 6)
-    powers = 0.9 ** np.arange(29, -1, -1)
-    assert ema == pytest.approx(powers[0] * w[0] + 0.1 * powers[1:] @ w[1:], rel=1e-12)
-    assert ema_update(w[0], w[1], 0.999, step=1) == pytest.approx(2 / 11 * w[0] + 9 / 11 * w[1])
-
-
 def test_long_gradients_are_shortened_and_short_ones_are_not():
     clipped, norm = clip_norm(np.array([3.0, 4.0]), 1.0)
     assert norm == 5 and clipped == pytest.approx([0.6, 0.8])
@@ -143,14 +132,6 @@ def test_long_gradients_are_shortened_and_short_ones_are_not():
 def test_rate_warms_up_and_decays():
     rate = warm_up_and_decay(2.0, warm_up=10)
     assert [rate(0, 0), rate(9, 0), rate(99, 0.5), rate(99, 1.0)] == pytest.approx([0.2, 2.0, 1.0, 0.0])
-
-
-def test_times_are_uniform_on_1_to_T():
-    """Statistical: fixed seed, 6 standard errors; both ends drawn, one t an item."""
-    t = draw_times(np.random.default_rng(0), 10, 100_000)
-    counts = np.bincount(t, minlength=11)
-    assert counts[0] == 0 and len(counts) == 11
-    assert (abs(counts[1:] - 10_000) < 6 * np.sqrt(100_000 * 0.09)).all()
 
 
 def test_training_learns():
