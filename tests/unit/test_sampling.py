@@ -25,7 +25,7 @@ def test_algorithm_2_is_ancestral_sampling_without_options():
 
 
 class HugeNoiseAtTheEnd:
-    """A denoiser that keeps the times it is evaluated at, and a generator whose noise at t = 1 is 1e9."""
+    """A denoiser that keeps its times, and a generator whose noise at t = 1 is 1e9."""
 
     def __init__(self):
         self.times = []
