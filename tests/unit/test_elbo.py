@@ -105,7 +105,7 @@ def test_the_first_form_is_noisy_by_column_and_not_along_a_path():
 @both_variances
 @pytest.mark.parametrize("T", [1, 2, 5])
 def test_the_first_form_is_the_path_s_densities(T, variance):
-    """Its columns sum to log q(x_{1:T} | x_0) − log p(x_{0:T}) along the path that is drawn (Luo 37–44)."""
+    """Its columns sum to log q(x_{1:T}|x_0) − log p(x_{0:T}) along the path drawn (Luo 37–44)."""
     schedule, x_0 = linear(T, scaled=False), np.array([[0.4, -1.0], [1.0, 0.2]])
     rng, x_prev = np.random.default_rng(0), x_0
     log_p, log_q = np.zeros((2, T + 1)), np.zeros((2, T + 1))
@@ -134,7 +134,7 @@ def test_the_first_form_is_the_path_s_densities(T, variance):
 @both_variances
 @pytest.mark.parametrize("data", [GAUSSIAN, toy("eight_gaussians")], ids=["gaussian", "mixture"])
 def test_sampled_ledger_agrees_with_the_exact_one(data, variance):
-    """Each part, and the first form of the same bound.  Statistical: fixed seed, 4 standard errors."""
+    """Each part, and the first form, too.  Statistical: fixed seed, 4 standard errors."""
     schedule, rng = log_snr_uniform(40), np.random.default_rng(0)
     x_0 = data.sample(rng, 3000)
     exact, denoiser = data.optimal_terms(schedule, variance), data.denoiser(schedule)
@@ -230,7 +230,7 @@ def test_the_bound_is_differentiable(decoder, variance):
 
 
 def test_hybrid_loss_teaches_the_variance_only_through_the_bound():
-    """L_vlb has no gradient in the mean, and L_simple has none in the variance (Improved DDPM 16)."""
+    """L_vlb has no gradient in the mean, and L_simple none in the variance (Improved DDPM 16)."""
     rng, schedule, t = np.random.default_rng(0), cosine(10), np.array([1, 3, 7, 10])
     x_0, eps = rng.standard_normal((2, 4, 2))
 
