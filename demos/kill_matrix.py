@@ -3,8 +3,8 @@
     python demos/kill_matrix.py            # every bug of the museum against every law
     python demos/kill_matrix.py --play     # one bug: which law does it break?
 
-writes kill_matrix.png, kill_matrix.csv and report.json to --out.  A row is a bug and a column a law;
-a bug with one mark is caught by that law alone.
+writes kill_matrix.png, kill_matrix.csv and report.json to --out.  A row is a bug and a column a
+law; a bug with one mark is caught by that law alone.
 """
 # %%
 import argparse
