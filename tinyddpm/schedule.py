@@ -133,11 +133,13 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02,
     check_integer("T", T)
     factor = 1000 / T if scaled else 1
     beta = np.linspace(beta_T, beta_1, T)[::-1] * factor  # reversed, so that T = 1 keeps beta_T
-    if scaled and beta_T < 1 <= beta[-1]:
-        t = 1 + int(np.argmax(beta >= 1))
-        raise ValueError(f"beta_{t} = {beta[t - 1]:g} of T = {T}: every beta lies below 1; scaled "
-                         f"by 1000/T = {factor:g}, the linear schedule needs a larger T")
-    return Schedule(beta)
+    try:
+        return Schedule(beta)
+    except ValueError as error:
+        if not (scaled and beta_T < 1 <= beta[-1]):
+            raise
+        raise ValueError(f"{error}; scaled by 1000/T = {factor:g}, the linear schedule needs "
+                         f"a larger T") from None
 
 
 def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
