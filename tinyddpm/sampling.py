@@ -136,7 +136,8 @@ def sampling_times(schedule: Schedule, steps: Any = None) -> list[int]:
         return [(i * T + n - 1) // n for i in range(1, n + 1)]  # i·T/n, rounded up
     check(len(steps) > 0, "steps", list(steps), f"times in 1..T = {T}, at least one")
     times = sorted(int(t) for t in schedule.check_t(steps))
-    check(len(set(times)) == len(times), "steps", list(steps), f"different times in 1..T = {T}, at least one")
+    check(len(set(times)) == len(times), "steps", list(steps),
+          f"different times in 1..T = {T}, at least one")
     return times
 
 
