@@ -1,4 +1,4 @@
-"""How an exhibit is built and tried: a copy of tinyddpm with one wrong line, under the same laws."""
+"""How an exhibit is built and tried: a copy of tinyddpm with one wrong line, and the same laws."""
 import ast
 import importlib.util
 import sys

@@ -61,8 +61,9 @@ def test_algorithm_1_is_training_without_options():
     schedule, weights = cosine(20), pack(NETWORK.init(np.random.default_rng(1)))
     bare = algorithm_1(schedule, NETWORK, weights, draw, np.random.default_rng(0), 5, 16)
     state = State(0, weights, weights, 0 * weights, 0 * weights)
-    *_, last = train(schedule, NETWORK, draw, np.random.default_rng(0), 5, 16, state=state, max_norm=1e9,
-                     learning_rate=lambda step, progress: 0.1, optimiser=descent)
+    steps = train(schedule, NETWORK, draw, np.random.default_rng(0), 5, 16, state=state,
+                  max_norm=1e9, learning_rate=lambda step, progress: 0.1, optimiser=descent)
+    *_, last = steps
     assert (bare == last.state.weights).all() and (bare != weights).any()
     assert last.state.step == 5 and last.loss < 1.2
 
@@ -116,7 +117,7 @@ def test_training_is_a_generator_of_float32_states_and_leaves_them_alone():
 
 
 def test_a_step_shortens_the_gradient_and_averages_the_weights():
-    """The first moment is a tenth of the gradient, and the average begins with 2/11 of the start."""
+    """The first moment is a tenth of the gradient; the average begins with 2/11 of the start."""
     start = initial_state(NETWORK, np.random.default_rng(0)).weights
     steps = train(cosine(20), NETWORK, draw, np.random.default_rng(0), 1, max_norm=1e-3,
                   learning_rate=lambda step, progress: 0.1)
