@@ -1,4 +1,4 @@
-"""The equation index of tests/README.md, checked both ways.
+"""The equation index of demos/course/README.md, checked both ways.
 
 Each equation has its function and its law, and each public function of the mathematics has its row.
 """
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def rows_of_the_index():
     """Each row of the table: equation, what it says, functions, laws, demos."""
-    text = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "demos" / "course" / "README.md").read_text(encoding="utf-8")
     table = text.partition("## The equation index")[2].partition("\n## ")[0]
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines]
