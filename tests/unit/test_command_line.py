@@ -26,7 +26,7 @@ def test_the_main_job(tmp_path, capsys):
     main(["--out", str(tmp_path / "out"), "--quick"])
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     printed = capsys.readouterr().out
-    for line in ("L_T", "sum L_{t-1}", "L_0", "-ELBO", "data entropy", "exact optimum", "picture.png", "report.json"):
+    for line in ("L_T", "sum L_{t-1}", "L_0", "-ELBO", "data entropy", "optimal denoiser", "exact mean", "picture.png", "report.json"):
         assert line in printed
     assert f"{report['ledger']['total']['nats']:.4f}" in printed and f"{report['entropy_nats']:.4f}" in printed
     assert report["gap_to_optimum_nats"]["mean"] > 0 and report["exact_optimum_nats"] > report["entropy_nats"]
@@ -154,7 +154,7 @@ def test_the_ledger_is_in_the_data_s_units(tmp_path):
     (["sample", "{run}", "--out", "{run}/held_out.npy"], ["held_out.npy"]),
     (["sample", "{run}", "--n", "99999999999999"], ["n = 99999999999999", "33554432 at the most"]),
     (["train", "--data", "moons", "--out", "{new}", "--minutes", "inf"], ["--minutes", "'inf'"]),
-    (["train", "--data", "moons", "--out", "{new}", "--loss", "v"], ["loss = 'v'", "'eps'"]),
+    (["train", "--data", "moons", "--out", "{new}", "--loss", "v", "--predicts", "eps"], ["loss = 'v'", "'eps'"]),
     (["train", "--data", "{tmp}/huge.npy", "--out", "{new}"], ["huge.npy", "too large"]),
     (["train", "--data", "{tmp}/names.csv", "--out", "{new}"], ["names.csv", "line 2"]),
     (["train", "--data", "{tmp}/few.npy", "--out", "{new}"], ["few.npy", "2 or more"]),

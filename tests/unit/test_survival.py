@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from kill_resume import SETTINGS, contents, kill_and_resume
 
-from tinyddpm import training
-from tinyddpm.app import files
+from tinyddpm import elbo, training
+from tinyddpm.app import files, fit
 from tinyddpm.app import run as runs
 from tinyddpm.app.command_line import main
 
@@ -45,7 +45,7 @@ def test_killed_and_resumed_is_never_killed(whole, tmp_path):
 
 
 @pytest.mark.parametrize("module, name, when", [
-    (runs.elbo, "simple_loss", 1), (runs.elbo, "simple_loss", 41), (training, "ema_update", 37), (training, "ema_update", 60),
+    (elbo, "simple_loss", 1), (elbo, "simple_loss", 41), (training, "ema_update", 37), (training, "ema_update", 60),
     (json, "dumps", 1), (json, "dumps", 24), (os, "replace", 1), (os, "replace", 55)])
 def test_interrupted_anywhere_and_resumed_is_never_interrupted(whole, tmp_path, monkeypatch, module, name, when):
     """Ctrl-C after the random numbers of a step are drawn, before its state is complete, while a checkpoint is written."""
@@ -106,7 +106,7 @@ def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
 def test_the_clock_goes_on_from_where_it_was(tmp_path, monkeypatch):
     """By a clock that moves a hundredth of a second whenever somebody looks at it."""
     ticks = itertools.count()
-    monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
     dataset = runs.open_data("moons")
     whole, rng = runs.start(dataset, minutes=0.04, batch=4, network=dict(width=4, depth=1))
     whole = runs.fit(whole, dataset, rng)

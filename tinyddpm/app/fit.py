@@ -1,0 +1,126 @@
+"""Fit: the training of a run, with checkpoints.
+
+`method` turns the names in the settings into functions, once; `fit` passes them to `training.train` and keeps the log.
+"""
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+from autograd import value_and_grad
+
+from .. import elbo, training
+from ..gaussian import Array
+from ..images import bits, muon
+from ..network import Network
+from ..network.threads import gradient_in_halves, one_blas_thread
+from ..reverse import variance_table
+from .datasets import DataSet
+from .folder import read_log, save
+from .model import Run, make_network
+from .settings import LEAST
+
+
+class Method(NamedTuple):
+    """How a run is trained: the arguments of `training.train` that the settings choose by name."""
+
+    network: Network
+    predicts: str
+    loss: Callable
+    draw_times: Callable
+    optimiser: training.Optimiser
+
+
+def method(run: Run) -> Method:
+    """The functions that the run's settings name."""
+    network, draw_times = run.network, training.draw_times
+    match run.settings["loss"]:
+        case "simple":
+            loss: Callable = elbo.simple_loss
+        case "v":
+            loss = elbo.v_loss
+        case "vlb":
+            variance = variance_table(run.schedule, run.settings["variance"])
+            loss = partial(elbo.vlb_loss, variance=variance, decoder=run.decoder)
+        case "hybrid":
+            loss = partial(elbo.hybrid_loss, decoder=run.decoder)
+        case _:  # "bits"
+            left = bits.unexplained(run.schedule, run.table)
+            loss = bits.bits_loss(left)
+            draw_times = bits.draw_times_by(bits.bit_share(run.schedule, left))
+            # The same weights without log_var_fraction, which this loss does not use.
+            network = make_network({**run.settings, "variance": "beta"}, run.schedule, run.table)
+    optimiser = training.adam_in_place
+    if run.settings["optimiser"] == "muon":
+        optimiser = muon.muon(network.init(np.random.default_rng(0)))
+    return Method(network, run.predicts, loss, draw_times, optimiser)
+
+
+def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str | None = None,
+        bar: Any = None, every: float = 60.0) -> Run:
+    """Train the run to its last step, or for its minutes; returns the run with its new state.
+
+    folder   where a checkpoint is written at the start, at the end, on Ctrl-C, and every `every` seconds.  It is always of
+             the end of a step, so that `load` and `fit` go on from it without losing or repeating one.
+             Hold the folder by `locked` meanwhile.
+    bar      a progress bar like tqdm's, with n, update(n) and set_postfix(loss=…)
+    FloatingPointError: the training has diverged; the last checkpoint stays as it is.
+    """
+    settings = run.settings
+    log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
+    before = log[-1][3] if log else 0.0  # seconds of training in earlier processes
+    began = saved = time.monotonic()
+    by_clock = settings["minutes"] is not None
+    limit = 60 * settings["minutes"] if by_clock else np.inf
+
+    def elapsed() -> float:
+        return before + time.monotonic() - began
+
+    def share_of_time() -> float:
+        return elapsed() / limit
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        return run.encode(dataset.draw(rng, n)).astype(np.float32)
+
+    def differentiate(objective: Callable) -> Callable:
+        return gradient_in_halves(value_and_grad(objective), LEAST[settings["kind"]])
+
+    last_step = settings["steps"]
+    if by_clock:
+        last_step = np.inf if elapsed() < limit else 0
+    network, predicts, loss, draw_times, optimiser = method(run)
+    steps = training.train(
+        run.schedule, network, draw, rng, last_step, settings["batch"], loss, predicts,
+        settings["learning_rate"], ema_decay=settings["ema_decay"], state=run.state,
+        progress=share_of_time if by_clock else None, draw_times=draw_times,
+        optimiser=optimiser, differentiate=differentiate)
+    average, latest = None, (run.state, rng.bit_generator.state)
+
+    def checkpoint() -> None:
+        if folder is not None:
+            state, generator = latest
+            save(folder, run._replace(state=state), generator, log)
+
+    try:
+        checkpoint()
+        with one_blas_thread():  # `train` asks for this at each step; here it is switched only once
+            for step in steps:
+                is_over = by_clock and elapsed() >= limit
+                if step.state.step % 10 == 0 or is_over:
+                    log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
+                latest = step.state, rng.bit_generator.state  # one assignment: Ctrl-C cannot part the two
+                average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
+                if bar is not None:
+                    bar.set_postfix(loss=f"{average:.4f}", refresh=False)
+                    bar.update(min(elapsed(), limit) - bar.n if by_clock else 1)
+                if time.monotonic() - saved > every:
+                    checkpoint()
+                    saved = time.monotonic()
+                if is_over:
+                    break
+        checkpoint()
+    except KeyboardInterrupt:
+        checkpoint()
+        raise
+    return run._replace(state=latest[0])
