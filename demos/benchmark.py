@@ -146,10 +146,12 @@ def worker(name):
     from tinyddpm import conv_denoiser, linear, mlp as our_mlp, simple_loss
     from tinyddpm import training
     from tinyddpm.network import time_embedding
+    from tinyddpm.app.process import keep_freed_memory
     from tinyddpm.app.run import LEAST
     from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, last_in_halves, one_blas_thread
     from autograd import value_and_grad
 
+    keep_freed_memory()  # as the commands do
     schedule, theirs = linear(T), {"torch": Torch, "jax": Jax}.get(name)
     theirs = theirs and theirs()
     prepared, least = {}, {"mlp": LEAST["points"], "conv": LEAST["images"]}
@@ -267,13 +269,13 @@ def jobs(quick):
 def conv_flops(batch, width, size=28):
     """Multiplications and additions of one training step: forward, and twice that backward."""
     from tinyddpm import conv_denoiser
-    from tinyddpm.network.weights import leaves
+    from tinyddpm.network.weights import count, leaves
 
-    weights = conv_denoiser(width=width).init(np.random.default_rng(0))
-    count = lambda part: sum(leaf.size for leaf in leaves(part) if leaf.ndim > 1)
+    layout = conv_denoiser(width=width).layout
+    matrices = lambda part: sum(count(leaf) for leaf in leaves(part) if len(leaf.shape) > 1)
     outer, inner = (size // 2) ** 2, (size // 4) ** 2
     pixels = {"first": outer, "down": outer, "up": outer, "last": outer, "middle": inner, "fold": inner, "unfold": inner}
-    return 3 * 2 * batch * sum(count(weights[part]) * n for part, n in pixels.items())
+    return 3 * 2 * batch * sum(matrices(layout[part]) * n for part, n in pixels.items())
 
 
 def import_seconds(module, rounds):

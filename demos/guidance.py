@@ -63,7 +63,7 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     if quick:
         steps, draws, length = 3, 2, 3
     out.mkdir(parents=True, exist_ok=True)
-    weights = unpack(learn(digits, rng, steps), NETWORK.init(rng))
+    weights = unpack(learn(digits, rng, steps), NETWORK.layout)
 
     # %% Draw every digit with every w, in fewer steps than T (DDIM with η = 1 is Algorithm 2 on them).
     w = np.repeat(scales, 10 * draws)[:, None, None].astype(np.float32)

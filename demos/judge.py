@@ -21,23 +21,23 @@ import numpy as np
 from autograd import value_and_grad
 from tqdm import tqdm
 
-from tinyddpm import training
-from tinyddpm.app import data, plot
+from tinyddpm import load, mnist, training
+from tinyddpm.app import plot
 from tinyddpm.app.console import one_sentence_for_mistakes, integer_at_least, write_json
 from tinyddpm.decoder import from_levels
-from tinyddpm.network.unet import conv_init, conv_layer, space_to_depth
-from tinyddpm.network.layers import dense, dense_init
+from tinyddpm.images.augment import random_shift
+from tinyddpm.network.unet import conv_layer, conv_layout, space_to_depth
+from tinyddpm.network.layers import dense, dense_layout
 from tinyddpm.network.primitives import normalise, silu
-from tinyddpm.network.weights import pack, unpack
+from tinyddpm.network.weights import initial_weights, pack, unpack
 from tinyddpm.network.threads import gradient_in_halves, in_halves
 
 FEATURES = 32
 
 
 # %% The classifier: two convolutions, one hidden layer, ten logits.
-def init(rng):
-    return {"first": conv_init(rng, 4, 16), "second": conv_init(rng, 64, 32),
-            "hidden": dense_init(rng, 7 * 7 * 32, FEATURES), "last": dense_init(rng, FEATURES, 10)}
+LAYOUT = {"first": conv_layout(4, 16), "second": conv_layout(64, 32),
+          "hidden": dense_layout(7 * 7 * 32, FEATURES), "last": dense_layout(FEATURES, 10)}
 
 
 def features(weights, x):
@@ -54,14 +54,14 @@ def cross_entropy(weights, x, labels):
 
 
 def learn(images, labels, rng, steps):
-    template, rate = init(rng), training.warm_up_and_decay(3e-3)
-    state = training.State(0, pack(template), None, *np.zeros((2, pack(template).size), np.float32))
-    objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, template), *batch)))
+    weights, rate = pack(initial_weights(LAYOUT, rng)), training.warm_up_and_decay(3e-3)
+    state = training.State(0, weights, None, np.zeros_like(weights), np.zeros_like(weights))
+    objective = gradient_in_halves(value_and_grad(lambda vector, *batch: cross_entropy(unpack(vector, LAYOUT), *batch)))
     for step in tqdm(range(steps), "classifier"):
         rows = rng.integers(len(images), size=128)
-        _, gradient = objective(state.weights, from_levels(data.nudged(images[rows], rng, 2)), labels[rows])
+        _, gradient = objective(state.weights, from_levels(random_shift(images[rows], rng, 2)), labels[rows])
         state = training.adam(state, gradient, rate(step, step / steps))
-    return unpack(state.weights, template)
+    return unpack(state.weights, LAYOUT)
 
 
 def seen(weights, images):
@@ -130,8 +130,8 @@ def draw(reports):
 
 
 def main(files, out, seed=0, quick=False):
-    digits, rng = data.mnist(), np.random.default_rng(seed)
-    given, least = {str(file): data.load(file) for file in files}, FEATURES + 2 if quick else 500  # fewer lie far though they be real
+    digits, rng = mnist(), np.random.default_rng(seed)
+    given, least = {str(file): load(file) for file in files}, FEATURES + 2 if quick else 500  # fewer lie far though they be real
     for name, samples in given.items():
         if samples.dtype != np.uint8 or samples.shape[1:] != (28, 28) or len(samples) < least:
             raise ValueError(f"{name} holds {samples.dtype} of shape {samples.shape}: the judge takes {least} or more "

@@ -4,22 +4,22 @@ We want the distribution p_θ of a model to match the distribution p_data of the
     KL(p_data ‖ p_θ) = E_{x~p_data}[log p_data(x) − log p_θ(x)] ≥ 0                          (1.1)
 small.  p_data is given; so it comes down to making E[log p_θ(x)] large: maximum likelihood   (1.2).
 
-The model explains x by latents z.  Its likelihood p_θ(x) = ∫ p_θ(x, z) dz cannot be computed.  But for
-every z, p_θ(x) = p_θ(x, z)/p_θ(z|x).  Take logarithms, average over *any* distribution q(z|x), and add
-and subtract log q(z|x):
+The model explains x by latents z.  Its likelihood p_θ(x) = ∫ p_θ(x, z) dz cannot be computed.  But
+for every z, p_θ(x) = p_θ(x, z)/p_θ(z|x).  Take logarithms, average over *any* distribution q(z|x),
+and add and subtract log q(z|x):
     log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)).                     (2.1)
 The KL is ≥ 0 by (1.1).  So the expectation, which can be computed and raised, is a lower bound on
-log p_θ(x): the ELBO, for "evidence lower bound".  In a diffusion model the latents x_1…x_T are the data x_0
-with more and more noise, and q has nothing to learn:
+log p_θ(x): the ELBO, for "evidence lower bound".  In a diffusion model the latents x_1…x_T are the
+data x_0 with more and more noise, and q has nothing to learn:
     log p_θ(x_0) ≥ ELBO = E_q[log p_θ(x_{0:T}) − log q(x_{1:T}|x_0)].                         (2.2)
 
-From here on, every conditional is a Gaussian.  A draw from it is μ + σ·ε (5.1.1), so x_t is x_0 plus a
-single noise ε (5.1.2).  The mean of the best step back follows from x_t and ε (5.1).  So all that the
-bound asks of the model is a guess of ε.
+From here on, every conditional is a Gaussian.  A draw from it is μ + σ·ε (5.1.1), so x_t is x_0
+plus a single noise ε (5.1.2).  The mean of the best step back follows from x_t and ε (5.1).  So
+all that the bound asks of the model is a guess of ε.
 
-Numbers in brackets, 1.1 to 5.1, are steps of this derivation; they are named so wherever they return.
-"Ho n" is an equation of Ho, Jain & Abbeel 2020 (arXiv 2006.11239), "Luo n" one of Luo 2022, "Understanding
-Diffusion Models: A Unified Perspective" (arXiv 2208.11970).
+Numbers in brackets, 1.1 to 5.1, are steps of this derivation; they are named so wherever they
+return.  "Ho n" is an equation of Ho, Jain & Abbeel 2020 (arXiv 2006.11239), "Luo n" one of
+Luo 2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).
 
 The mathematics, in reading order:
     gaussian   the density, the reparameterised draw, the KL
@@ -38,7 +38,8 @@ Beyond the paper, for digits:
 Everything operational:
     app/       run folders, data files, pictures, the command line
 """
-from .app.data import load, mnist, mnist_full
+from .app.data import load
+from .app.digits import mnist, mnist_full
 from .decoder import level_log_prob
 from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,
                    simple_loss, simple_weights, step_term, v_loss, vlb_loss)

@@ -1,4 +1,4 @@
-"""Argument checks: each raises a ValueError that names the argument, its value and what is allowed."""
+"""Argument checks: a ValueError names the argument, its value and what is allowed."""
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ def check(fine: Any, name: str, value: Any, allowed: str) -> None:
 
 
 def check_same_shape(**arrays: Any) -> None:
-    """ValueError where two named arrays differ in shape: (B, 1) and (B,) would broadcast silently."""
+    """ValueError where named arrays differ in shape: (B, 1) and (B,) would broadcast silently."""
     (first, reference), *rest = arrays.items()
     for name, array in rest:
         if np.shape(reference) != np.shape(array):
@@ -33,7 +33,7 @@ def check_variance(var: Any, name: str = "var", zero_allowed: bool = False) -> N
     """ValueError for a variance below 0; for 0 too, unless allowed: it has no density."""
     outside = var < 0 if zero_allowed else var <= 0
     if np.asarray(outside).any():
-        allowed = "a variance is 0 or more" if zero_allowed else "a density takes a variance above 0"
+        allowed = "a variance is 0 or more" if zero_allowed else "a density needs one above 0"
         raise ValueError(f"{name} = {np.min(getval(getval(var)))}: {allowed}")
 
 

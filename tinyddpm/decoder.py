@@ -1,8 +1,8 @@
 """The decoder p_θ(x_0 | x_1) for images: a probability for each of 256 grey levels (Ho 13).
 
-A pixel is not a real number; it is one of 256 levels, and level k stands at x_0 = 2k/255 − 1.  So the last
-Gaussian is integrated over the level's bin, x_0 ± 1/255.  The bins of the first and the last level extend to
-−∞ and +∞: the 256 probabilities sum to one.
+A pixel is not a real number; it is one of 256 levels, and level k stands at x_0 = 2k/255 − 1.  So
+the last Gaussian is integrated over the level's bin, x_0 ± 1/255.  The bins of the first and the
+last level extend to −∞ and +∞: the 256 probabilities sum to one.
 
 (Real-valued data are decoded by the Gaussian's density, `Gaussian.log_prob`.)
 """
@@ -21,7 +21,8 @@ HALF_RANGE = 127.5  # of the levels 0…255: level k stands at x_0 = k/127.5 −
 def from_levels(images: Array) -> Array:
     """Grey levels 0…255, integers → x_0 in [−1, 1], float32.  ValueError: images of floats."""
     if np.asarray(images).dtype.kind not in "ui":
-        raise ValueError(f"images of {np.asarray(images).dtype}: grey levels are whole numbers, 0..255")
+        raise ValueError(f"images of {np.asarray(images).dtype}: "
+                         f"grey levels are whole numbers, 0..255; images.astype(numpy.uint8)")
     return images.astype(np.float32) / np.float32(HALF_RANGE) - 1
 
 
@@ -41,21 +42,21 @@ def to_levels(x_0: Array) -> Array:
     level = np.round((x_0 + 1) * HALF_RANGE)
     fine = (level >= 0) & (level <= 255) & (abs(level / HALF_RANGE - 1 - x_0) < 1e-4)
     if not fine.all():
-        raise ValueError(f"x_0 holds {x_0[~fine].flat[0]}: the discretised decoder takes the 256 levels "
-                         f"2k/255 - 1, k = 0..255, and nothing between them")
+        raise ValueError(f"x_0 holds {x_0[~fine].flat[0]}: the discretised decoder takes the 256 "
+                         f"levels 2k/255 - 1, k = 0..255, and nothing between them")
     return level
 
 
 def level_log_prob(p: Gaussian, x_0: Array) -> Array:
     """log of the probability that p gives to each pixel's level, summed, (B,) nats (Ho 13).
 
-    p: p_θ(x_0 | x_1); x_0: the shape of its mean.  ValueError: an x_0 between two levels, shapes that
-    differ, a variance that is not positive.
+    p: p_θ(x_0 | x_1); x_0: the shape of its mean.  ValueError: an x_0 between two levels, shapes
+    that differ, a variance that is not positive.
     """
     check_same_shape(mean=p.mean, x_0=x_0)
     check_variance(p.var)
     level, std = to_levels(x_0), anp.sqrt(p.var)
-    # Both edges are computed from the level, so that neighbouring bins share an edge to the last bit.
+    # Edges are computed from the level, so that neighbouring bins share an edge to the last bit.
     low_edge = (2 * level - 1) / 255 - 1
     high_edge = (2 * level + 1) / 255 - 1
     low = anp.where(level == 0, -np.inf, (low_edge - p.mean) / std)
@@ -67,10 +68,10 @@ def level_log_prob(p: Gaussian, x_0: Array) -> Array:
 def log_normal_interval(low: Any, high: Any) -> Any:
     """log[Φ(high) − Φ(low)] for low < high, elementwise; Φ is the standard normal CDF.
 
-    Three cases lose all digits if computed as written.  In the right tail both Φ round to 1: by symmetry
-    the interval is mirrored into the left tail.  In the left tail both underflow: there the difference is
-    taken between logarithms.  In a very narrow bin both Φ are equal: there the result is the density in the
-    middle times the width.
+    Three cases lose all digits if computed as written.  In the right tail both Φ round to 1: by
+    symmetry the interval is mirrored into the left tail.  In the left tail both underflow: there
+    the difference is taken between logarithms.  In a very narrow bin both Φ are equal: there the
+    result is the density in the middle times the width.
     """
     from scipy.special import log_ndtr  # imported here, because only images need SciPy
 
@@ -85,7 +86,7 @@ def log_normal_interval(low: Any, high: Any) -> Any:
 
 
 def _density_over_interval(z: Any, log_interval: Any) -> Any:
-    """φ(z)/[Φ(high) − Φ(low)] as the exponential of a difference: each part alone could underflow."""
+    """φ(z)/[Φ(high) − Φ(low)], as the exponential of a difference: each alone could underflow."""
     return anp.exp(-0.5 * (LOG_2PI + z ** 2) - log_interval)
 
 

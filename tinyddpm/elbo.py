@@ -1,34 +1,38 @@
 """The ELBO: the lower bound on log p_θ(x_0) that training raises, term by term.
 
-The likelihood of the model is an integral over all x_1…x_T, which cannot be computed.  Equation (2.2) bounds
-it from below for any distribution over x_1…x_T, and so for q.  Both sides of that bound are products,
+The likelihood of the model is an integral over all x_1…x_T, which cannot be computed.  Equation
+(2.2) bounds it from below for any distribution over x_1…x_T, and so for q.  Both sides of that
+bound are products,
     p_θ(x_{0:T}) = p(x_T)·∏_{t≥1} p_θ(x_{t−1} | x_t)    (Ho 1),
     q(x_{1:T} | x_0) = ∏_{t≥1} q(x_t | x_{t−1})         (Ho 2),
 but they run in opposite directions.  For t ≥ 2 Bayes' rule turns a step of q round,
     q(x_t | x_{t−1}) = q(x_{t−1} | x_t, x_0)·q(x_t | x_0)/q(x_{t−1} | x_0).
-In the product over t = 2…T the fractions cancel, all but the last numerator and the first denominator; the
-latter, q(x_1 | x_0), cancels against the step t = 1.  What is left is
+In the product over t = 2…T the fractions cancel, all but the last numerator and the first
+denominator; the latter, q(x_1 | x_0), cancels against the step t = 1.  What is left is
     q(x_{1:T} | x_0) = q(x_T | x_0)·∏_{t≥2} q(x_{t−1} | x_t, x_0).
-Now each factor of p_θ has a partner in q, except p_θ(x_0 | x_1).  So the bound has three kinds of term
-(Luo 46–58, Ho 5):
+Now each factor of p_θ has a partner in q, except p_θ(x_0 | x_1).  So the bound has three kinds of
+term (Luo 46–58, Ho 5):
 
     −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}          +      L_0
              prior matching        denoising matching             reconstruction
              KL(q(x_T | x_0)       KL(q(x_{t−1} | x_t, x_0)       −log p_θ(x_0 | x_1)
                 ‖ N(0, I))            ‖ p_θ(x_{t−1} | x_t))
 
-Each L_{t−1}, and L_0, is an average over x_t ~ q(x_t | x_0); one draw of x_t gives an unbiased estimate.
+Each L_{t−1}, and L_0, is an average over x_t ~ q(x_t | x_0); one draw of x_t gives an unbiased
+estimate.
 
-L_T has no parameters.  If the variances are fixed, L_{t−1} is ‖μ̃_t − μ_θ‖²/(2σ_t²) plus a constant (Ho 8).  Both
-means have the form (x_t − β_t/√(1 − ᾱ_t)·noise)/√α_t (Ho 11): μ̃_t with the true noise ε, μ_θ with the guess ε_θ.
-x_t cancels in the difference, which leaves β_t²/(2σ_t²·α_t·(1 − ᾱ_t))·‖ε − ε_θ‖² (Ho 12).  L_0, if it is a density,
-has the same form.  So training comes down to *predicting the noise*.
+L_T has no parameters.  If the variances are fixed, L_{t−1} is ‖μ̃_t − μ_θ‖²/(2σ_t²) plus a
+constant (Ho 8).  Both means have the form (x_t − β_t/√(1 − ᾱ_t)·noise)/√α_t (Ho 11): μ̃_t with the
+true noise ε, μ_θ with the guess ε_θ.  x_t cancels in the difference, which leaves
+β_t²/(2σ_t²·α_t·(1 − ᾱ_t))·‖ε − ε_θ‖² (Ho 12).  L_0, if it is a density, has the same form.  So
+training comes down to *predicting the noise*.
 
-All terms are in nats per item.  In a table of terms, column k is L_k: column 0 is L_0, column t − 1 is L_{t−1},
-column T is L_T.
+All terms are in nats per item.  In a table of terms, column k is L_k: column 0 is L_0, column
+t − 1 is L_{t−1}, column T is L_T.
 """
 import warnings
-from typing import Any, Callable, Iterable, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import autograd.numpy as anp
 import numpy as np
@@ -37,7 +41,7 @@ from autograd.tracer import getval
 from .checks import check
 from .forward import diffuse, forward_step, marginal, posterior
 from .gaussian import Array, Gaussian, noise_like, standard_gaussian, sum_over_dimensions
-from .reverse import Denoiser, evaluate, predict, reverse_step, variance_table
+from .reverse import Denoiser, evaluate, fixed_variance, predict, reverse_step, variance_table
 from .schedule import Schedule, cast_like
 
 Decoder = Callable[[Gaussian, Array], Array]
@@ -52,11 +56,11 @@ def step_term(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array
               variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """L_{t−1} at one draw x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, (B,) nats (Ho 5, Luo 58).
 
-    For t ≥ 2 the KL of the posterior from the model's step; for t = 1, where the posterior is the point x_0,
-    −log p_θ(x_0 | x_1).  Differentiable in whatever the denoiser is made of.
+    For t ≥ 2 the KL of the posterior from the model's step; for t = 1, where the posterior is the
+    point x_0, −log p_θ(x_0 | x_1).  Differentiable in whatever the denoiser is made of.
     x_0, eps: (B, …); t: int or (B,) in 1…T; variance as in `reverse.variance_table`.
-    decoder: (p_θ(x_0 | x_1), x_0) → log-probability: `Gaussian.log_prob`, a density, for real-valued data;
-    `decoder.level_log_prob`, a probability, for 256 levels.
+    decoder: (p_θ(x_0 | x_1), x_0) → log-probability: `Gaussian.log_prob`, a density, for
+    real-valued data; `decoder.level_log_prob`, a probability, for 256 levels.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     prediction = predict(schedule, denoiser, x_t, t)
@@ -73,8 +77,8 @@ def _term(schedule: Schedule, p: Gaussian, x_0: Array, x_t: Array, t: int | Arra
     is_first = np.asarray(t) == 1
     if not is_first.any():
         return q.kl(p)
-    # At t = 1 the KL from a point mass is infinite, and np.where would pass its infinite gradient on.
-    # So there q is replaced by p, whose KL from p is zero, and the decoder's term is taken.
+    # At t = 1 the KL from a point mass is infinite, and where() would pass its infinite gradient
+    # on.  So there q is replaced by p, whose KL from p is zero, and the decoder's term is taken.
     column = is_first.reshape(is_first.shape + (1,) * (x_0.ndim - 1))
     q = Gaussian(anp.where(column, p.mean, q.mean), anp.where(column, p.var, q.var))
     return anp.where(is_first, -decoder(p, x_0), q.kl(p))
@@ -83,15 +87,13 @@ def _term(schedule: Schedule, p: Gaussian, x_0: Array, x_t: Array, t: int | Arra
 def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
     """The weight of ‖ε − ε_θ‖² in each L_{t−1}: β_t²/(2σ_t²·α_t·(1 − ᾱ_t)), (T + 1,) (Ho 12).
 
-    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}; entry 0 is unused (zero).
-    If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot change:
-    L_T, and for each t the KL of two Gaussians with equal means and the variances β̃_t and σ_t².
+    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}; entry 0 is unused
+    (zero).  If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that
+    training cannot change: L_T, and for each t the KL of two Gaussians with equal means and the
+    variances β̃_t and σ_t².
     variance as in `reverse.variance_table`, but not learned.
     """
-    var = variance_table(schedule, variance)
-    if var is None:
-        raise ValueError("variance = learned: the weights are those of a fixed variance, "
-                         "beta, beta_tilde or an array of T + 1 numbers")
+    var = fixed_variance(schedule, variance)
     beta, alpha = schedule.beta[1:], schedule.alpha[1:]
     weights = beta ** 2 / (2 * var[1:] * alpha * schedule.one_minus_alpha_bar[1:])
     return np.append(0.0, weights)
@@ -103,9 +105,10 @@ def simple_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
                 eps: Array) -> Any:
     """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14); 1 if the network outputs zero.
 
-    The ELBO without its weights.  At each t the best ε_θ is E[ε | x_t], with or without a weight; so the
-    weights decide only how a network of limited size divides its effort.  On Ho's schedule they are largest at
-    small t, and without them the loss asks for more at large t, where the noise is hard to guess (Ho §3.4).
+    The ELBO without its weights.  At each t the best ε_θ is E[ε | x_t], with or without a weight;
+    so the weights decide only how a network of limited size divides its effort.  On Ho's schedule
+    they are largest at small t, and without them the loss asks for more at large t, where the
+    noise is hard to guess (Ho §3.4).
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, _ = evaluate(denoiser, x_t, t)
@@ -115,8 +118,8 @@ def simple_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
 def v_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, eps: Array) -> Any:
     """E‖v − v_θ(x_t, t)‖² = E‖ε − ε_θ‖²/ᾱ_t, per dimension (Salimans & Ho 2022, §4).
 
-    As an error of x̂_0, L_simple weighs it by SNR_t and this loss by SNR_t + 1: where x_t is nearly all noise,
-    the network is still trained to guess the image as a whole.
+    As an error of x̂_0, L_simple weighs it by SNR_t and this loss by SNR_t + 1: where x_t is
+    nearly all noise, the network is still trained to guess the image as a whole.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, _ = evaluate(denoiser, x_t, t)
@@ -126,7 +129,7 @@ def v_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, e
 
 def vlb_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, eps: Array,
              variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Any:
-    """L_vlb = T·E_t[L_{t−1}], per dimension: −ELBO without its constant L_T (Improved DDPM eq 4)."""
+    """L_vlb = T·E_t[L_{t−1}], per dimension: −ELBO without L_T (Improved DDPM eq 4)."""
     terms = step_term(schedule, denoiser, x_0, t, eps, variance, decoder)
     return schedule.T * anp.mean(terms) / _dimensions(x_0)
 
@@ -135,7 +138,8 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
                 decoder: Decoder = Gaussian.log_prob, weight: float = 0.001) -> Any:
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
-    L_vlb takes the mean as a constant, so that L_simple alone trains the mean, and L_vlb the variance.
+    L_vlb takes the mean as a constant, so that L_simple alone trains the mean, and L_vlb the
+    variance.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -156,8 +160,8 @@ def _dimensions(x: Array) -> int:
 class Ledger(NamedTuple):
     """Every term of the ELBO, for each item.
 
-    terms: (N, T + 1) nats, columns L_0, L_1 … L_T.  distortion: (N, T + 1), ‖x_0 − x̂_0(x_t)‖² at each t, column 0
-    zero.  dimensions: D.
+    terms: (N, T + 1) nats, columns L_0, L_1 … L_T.  distortion: (N, T + 1), ‖x_0 − x̂_0(x_t)‖² at
+    each t, column 0 zero.  dimensions: D.
     """
 
     terms: Any
@@ -190,8 +194,9 @@ class Ledger(NamedTuple):
     def rate_distortion(self) -> tuple[Array, Array]:
         """Progressive coding: rate and distortion, each (T + 1,) (Ho §4.3, figure 5).
 
-        Entry t is for a receiver that holds x_t.  Rate: L_T + … + L_t, in bits per dimension.  Distortion: the root
-        mean square of x_0 − x̂_0(x_t) over dimensions.  Entry 0: the whole −ELBO, and no distortion.
+        Entry t is for a receiver that holds x_t.  Rate: L_T + … + L_t, in bits per dimension.
+        Distortion: the root mean square of x_0 − x̂_0(x_t) over dimensions.  Entry 0: the whole
+        −ELBO, and no distortion.
         """
         rate = np.cumsum(self.terms.mean(0)[::-1])[::-1]
         return self.bits_per_dim(rate), np.sqrt(self.distortion.mean(0) / self.dimensions)
@@ -204,7 +209,7 @@ def bits_per_dim(nats: Any, dimensions: int) -> Any:
 
 
 def mean_and_error(values: Array) -> tuple:
-    """Mean over the first axis, and its standard error if the N items are independent draws (NaN for N = 1)."""
+    """Mean over the first axis, and its standard error for independent items (NaN if N = 1)."""
     n = len(values)
     if n == 1:
         return values.mean(0), np.full(values.shape[1:], np.nan)
@@ -217,11 +222,11 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
            progress: Callable[[Iterable], Iterable] = iter) -> Ledger:
     """The ELBO of each item, every one of its T + 1 terms a number (2.2, Luo 58).
 
-    Each item gets a fresh ε at each t.  The standard errors are over items, so they cover both the choice of
-    the items and the noise.
-    x_0: (N, …) of floats; variance as in `reverse.variance_table`, decoder as in `step_term`; clip as in
-    `reverse.predict`: the bound is then that of the model whose x̂_0 is clipped.  batch: items for each call
-    of the denoiser.  progress: wraps the list of times, as tqdm does.
+    Each item gets a fresh ε at each t.  The standard errors are over items, so they cover both the
+    choice of the items and the noise.
+    x_0: (N, …) of floats; variance as in `reverse.variance_table`, decoder as in `step_term`; clip
+    as in `reverse.predict`: the bound is then that of the model whose x̂_0 is clipped.  batch:
+    items for each call of the denoiser.  progress: wraps the list of times, as tqdm does.
     Warns when L_T is not small: sampling then starts from an x_T that training never saw.
     ValueError: no items, no axis but the first, or numbers that are not finite.
     """
@@ -245,8 +250,8 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
     prior_bits = result.bits_per_dim(terms[:, T].mean())
     if prior_bits > 0.01:
         warnings.warn(f"L_T = {prior_bits:.3g} bits/dim is not small: alpha_bar_T = "
-                      f"{schedule.alpha_bar[T]:.3g} leaves a trace of x_0 in x_T, while sampling starts from "
-                      f"N(0, I); use a schedule with more noise", stacklevel=2)
+                      f"{schedule.alpha_bar[T]:.3g} leaves a trace of x_0 in x_T, while sampling "
+                      f"starts from N(0, I); use a schedule with more noise", stacklevel=2)
     return result
 
 
@@ -254,12 +259,13 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
                      variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """−ELBO in its first form (Luo 44), on one path x_1…x_T for each item: (N, T + 1) nats.
 
-    Column 0: −log p_θ(x_0 | x_1); column t: log q(x_t | x_{t−1}) − log p_θ(x_t | x_{t+1}); column T:
-    log q(x_T | x_{T−1}) − log p(x_T).  The expectation of the sum is that of the ledger's total.  Each column is
-    far noisier than the ledger's: it compares two densities at one point, where the ledger has their whole KL.
-    Along one path that noise cancels in the sum: fully for the exact reverse process, less the worse the
-    denoiser.  Columns 1…T − 1 are no KLs, not even on average: Luo 45 writes them so, but under q, x_t and
-    x_{t+1} are not independent given x_{t−1}.
+    Column 0: −log p_θ(x_0 | x_1); column t: log q(x_t | x_{t−1}) − log p_θ(x_t | x_{t+1}); column
+    T: log q(x_T | x_{T−1}) − log p(x_T).  The expectation of the sum is that of the ledger's
+    total.  Each column is far noisier than the ledger's: it compares two densities at one point,
+    where the ledger has their whole KL.  Along one path that noise cancels in the sum: fully for
+    the exact reverse process, less the worse the denoiser.  Columns 1…T − 1 are no KLs, not even
+    on average: Luo 45 writes them so, but under q, x_t and x_{t+1} are not independent given
+    x_{t−1}.
     """
     T = schedule.T
     variance = variance_table(schedule, variance)

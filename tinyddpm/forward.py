@@ -1,12 +1,13 @@
 """The forward process q: noise is added step by step until only noise is left.
 
-Nothing is learned here.  Step t multiplies the signal by √α_t and adds noise of variance β_t = 1 − α_t:
-data of variance 1 then keep variance 1, since α_t·1 + β_t = 1.  A sum of independent Gaussians is a
-Gaussian, so t steps together are one Gaussian, too.  And for someone who knows x_0, one step *back* is
-also a Gaussian: the posterior, which the reverse process imitates.
+Nothing is learned here.  Step t multiplies the signal by √α_t and adds noise of variance
+β_t = 1 − α_t: data of variance 1 then keep variance 1, since α_t·1 + β_t = 1.  A sum of
+independent Gaussians is a Gaussian, so t steps together are one Gaussian, too.  And for someone
+who knows x_0, one step *back* is also a Gaussian: the posterior, which the reverse process
+imitates.
 
-Each function returns the `Gaussian` of its equation.  x_0, x_t, …: (B, …) of floats; t: int, or (B,) with
-one t for each item, in 1…T.  ValueError of all: t outside 1…T, shapes that differ.
+Each function returns the `Gaussian` of its equation.  x_0, x_t, …: (B, …) of floats; t: int, or
+(B,) with one t for each item, in 1…T.  ValueError of all: t outside 1…T, shapes that differ.
 """
 import autograd.numpy as anp
 import numpy as np
@@ -26,8 +27,8 @@ def forward_step(schedule: Schedule, x_prev: Array, t: int | Array) -> Gaussian:
 def marginal(schedule: Schedule, x_0: Array, t: int | Array) -> Gaussian:
     """q(x_t | x_0) = N(√ᾱ_t·x_0, 1 − ᾱ_t): t steps at once (5.1.2, Ho 4, Luo 70).
 
-    By induction: step t turns the mean √ᾱ_{t−1}·x_0 into √α_t·√ᾱ_{t−1}·x_0 = √ᾱ_t·x_0, and the variance
-    1 − ᾱ_{t−1} into α_t·(1 − ᾱ_{t−1}) + β_t = 1 − ᾱ_t.
+    By induction: step t turns the mean √ᾱ_{t−1}·x_0 into √α_t·√ᾱ_{t−1}·x_0 = √ᾱ_t·x_0, and the
+    variance 1 − ᾱ_{t−1} into α_t·(1 − ᾱ_{t−1}) + β_t = 1 − ᾱ_t.
     """
     at = schedule.coefficients_at(t, x_0)
     scale, var = cast_like(x_0, anp.sqrt(at.alpha_bar), at.one_minus_alpha_bar)
@@ -59,8 +60,8 @@ def transition(schedule: Schedule, x_s: Array, s: int | Array, t: int | Array) -
 def posterior(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> Gaussian:
     """q(x_{t−1} | x_t, x_0) = N(μ̃_t, β̃_t): one step back, for known x_0 (Luo 84, Ho 6–7).
 
-    Bayes' rule: as a function of x_{t−1} it is proportional to q(x_t | x_{t−1})·q(x_{t−1} | x_0).  The
-    precisions of the two add up, 1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}), and so
+    Bayes' rule: as a function of x_{t−1} it is proportional to q(x_t | x_{t−1})·q(x_{t−1} | x_0).
+    The precisions of the two add up, 1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}), and so
         μ̃_t = [√ᾱ_{t−1}·β_t·x_0 + √α_t·(1 − ᾱ_{t−1})·x_t]/(1 − ᾱ_t),
         β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
     At t = 1 it is the point mass on x_0.

@@ -1,15 +1,18 @@
 """Exact answers: data so simple that all of diffusion has a closed form.
 
-If the data are a Gaussian, a mixture of Gaussians or a finite set of points, the noised data q(x_t) are a mixture
-of Gaussians.  So its density is known, and with it the score ∇ log q(x_t), and the denoiser of least error,
+If the data are a Gaussian, a mixture of Gaussians or a finite set of points, the noised data
+q(x_t) are a mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t),
+and the denoiser of least error,
     ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t)      (Luo 133 and 151; Tweedie's formula).
-It holds because ∇ log q(x_t) is the average of ∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t) over the x_0 and ε that x_t may come
-from.  The least possible loss is then a number that a network, a sampler or a ledger can be compared with.
+It holds because ∇ log q(x_t) is the average of ∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t) over the x_0 and
+ε that x_t may come from.  The least possible loss is then a number that a network, a sampler or a
+ledger can be compared with.
 
 The arrays of mixtures are (B, D), and all sums here are float64.
 """
 import math
-from typing import Any, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from .checks import check
 from .elbo import mean_and_error, simple_weights
 from .forward import diffuse
 from .gaussian import LOG_2PI, Array
-from .reverse import Denoiser, evaluate, variance_table
+from .reverse import Denoiser, evaluate, fixed_variance
 from .schedule import Schedule
 
 Progress = Callable[[Iterable], Iterable]
@@ -37,9 +40,10 @@ def softmax(logits: Array, axis: int = 1) -> Array:
 class Mixture:
     """Σ_k π_k·N(m_k, S_k) in D dimensions; one component is a Gaussian.
 
-    weights: (K,), positive, scaled to sum to one; means: (K, D); covariances: (K, D, D), symmetric, positive
-    semidefinite.  Each component is kept in its own axes, the eigenvectors of its covariance: there it is
-    diagonal, and stays so when noise is added.  ValueError: anything else.
+    weights: (K,), positive, scaled to sum to one; means: (K, D); covariances: (K, D, D),
+    symmetric, positive semidefinite.  Each component is kept in its own axes, the eigenvectors of
+    its covariance: there it is diagonal, and stays so when noise is added.  ValueError: anything
+    else.
 
     dimensions       D
     variances, axes  (K, D) and (K, D, D): eigenvalues, and eigenvectors as columns
@@ -76,7 +80,7 @@ class Mixture:
 
     @property
     def covariance(self) -> Array:
-        """Cov(x), (D, D): the mean covariance of the components, plus the covariance of their means."""
+        """Cov(x), (D, D): the components' own, averaged, plus that of their means."""
         offsets = self.means - self.mean
         within = np.einsum("k,kij->ij", self.weights, self.covariances)
         return within + (self.weights * offsets.T) @ offsets
@@ -88,11 +92,15 @@ class Mixture:
         return self.means[k] + np.einsum("nij,nj->ni", self.axes[k], noise)
 
     def _components(self, x: Array, alpha_bar: Any = 1.0, one_minus: Any = 0.0) -> tuple:
-        """x in the axes of each component of q(x_t): offsets and variances (…, K, D), log joint (B, K).
+        """x in the axes of each component of q(x_t).
 
-        log joint: log π_k + log N(x; √ᾱ_t·m_k, …).  alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each () or (B, 1).
+        Offsets and variances (…, K, D), log joint (B, K).
+
+        log joint: log π_k + log N(x; √ᾱ_t·m_k, …).  alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each ()
+        or (B, 1).
         """
-        check(np.shape(x)[1:] == (self.dimensions,), "shape of x", np.shape(x), f"(B, {self.dimensions})")
+        check(np.shape(x)[1:] == (self.dimensions,), "shape of x", np.shape(x),
+              f"(B, {self.dimensions})")
         alpha_bar = np.asarray(alpha_bar)[..., None]
         one_minus = np.asarray(one_minus)[..., None]
         centred = x[:, None] - np.sqrt(alpha_bar) * self.means
@@ -112,15 +120,15 @@ class Mixture:
         return _logsumexp(self._components(x)[2], 1)
 
     def log_q(self, schedule: Schedule, x_t: Array, t: int | Array) -> Array:
-        """log q(x_t), the density of the noised data, (B,) nats.  x_t: (B, D); t: int or (B,) in 1…T."""
+        """log q(x_t), the density of the noised data, (B,) nats.  x_t: (B, D); t in 1…T."""
         at = schedule.coefficients_at(t, x_t)
         return _logsumexp(self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)[2], 1)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
         """ε*(x_t, t) = E[ε | x_t], the denoiser of least error.  x_t: (B, D); t: int or (B,).
 
-        The score of q(x_t) is the average of its components' scores, weighted by the probability that x_t comes
-        from the component; in a component's own axes its score is −offset/var.
+        The score of q(x_t) is the average of its components' scores, weighted by the probability
+        that x_t comes from the component; in a component's own axes its score is −offset/var.
         """
         def exact(x_t: Array, t: int | Array) -> Array:
             at = schedule.coefficients_at(t, x_t)
@@ -142,8 +150,9 @@ class Mixture:
         between = means - np.einsum("bk,bkd->bd", probability, means)[:, None]
         return (probability * (within + (between ** 2).sum(-1))).sum(1)
 
-    def _lattice(self, fineness: int, alpha_bar: float = 1.0, one_minus: float = 0.0) -> Iterator[tuple]:
-        """A lattice of points that covers all of q(x_t) but 1e-17 of it: yields (points, volume of a cell).
+    def _lattice(self, fineness: int, alpha_bar: float = 1.0,
+                 one_minus: float = 0.0) -> Iterator[tuple]:
+        """A lattice over all of q(x_t) but 1e-17 of it: yields (points, volume of a cell).
 
         fineness: points to the smallest standard deviation.
         """
@@ -167,12 +176,16 @@ class Mixture:
     def expect(self, f: Callable[[Array], Array], fineness: int = 2) -> float:
         """E[f(x)] over the data.  f: (B, D) → (B,).  For D ≤ 3.
 
-        By the trapezoid rule on a lattice, whose error falls exponentially with the fineness if f is smooth.
+        By the trapezoid rule on a lattice, whose error falls exponentially with the fineness if f
+        is smooth.
         """
-        return float(sum((np.exp(self.log_prob(x)) @ f(x)) * cell for x, cell in self._lattice(fineness)))
+        total = 0.0
+        for x, cell in self._lattice(fineness):
+            total += (np.exp(self.log_prob(x)) @ f(x)) * cell
+        return float(total)
 
     def entropy(self, fineness: int = 2) -> float:
-        """−E[log p(x)] in nats: no model's −ELBO has a smaller expectation (1.2).  By quadrature."""
+        """−E[log p(x)] in nats: no model's −ELBO has a smaller expectation (1.2)."""
         return self.expect(lambda x: -self.log_prob(x), fineness)
 
     def error(self, schedule: Schedule, t: int, fineness: int = 2) -> float:
@@ -184,8 +197,11 @@ class Mixture:
             return float(self._posterior_variance(schedule, self.means, t)[0])
         t = int(schedule.check_t(t))
         lattice = self._lattice(fineness, schedule.alpha_bar[t], schedule.one_minus_alpha_bar[t])
-        return float(sum((np.exp(self.log_q(schedule, x, t)) @ self._posterior_variance(schedule, x, t)) * cell
-                         for x, cell in lattice))
+        total = 0.0
+        for x, cell in lattice:
+            density = np.exp(self.log_q(schedule, x, t))
+            total += (density @ self._posterior_variance(schedule, x, t)) * cell
+        return float(total)
 
     def optimal_terms(self, schedule: Schedule, variance: Any = "beta", fineness: int = 2,
                       progress: Progress = iter) -> Array:
@@ -201,15 +217,14 @@ class Mixture:
 
 def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: int,
                      variance: Any = "beta") -> Array:
-    """Every term of the ELBO from one curve, E‖x_0 − x̂_0(x_t)‖²: (…, T + 1) nats, L_0…L_T (Luo 92–99).
+    """Every term of the ELBO from the squared error at each t: (…, T + 1) nats (Luo 92–99).
 
-    Each L_{t−1} is the KL of two Gaussians whose means differ by coef_x_0·(x_0 − x̂_0).  So that curve, and
-    E‖x_0‖² for L_T, determine the bound for every denoiser, if the decoder is a density.
+    Each L_{t−1} is the KL of two Gaussians whose means differ by coef_x_0·(x_0 − x̂_0).  So
+    E‖x_0 − x̂_0(x_t)‖², and E‖x_0‖² for L_T, determine the bound of any denoiser, if the decoder is
+    a density.
     error: (…, T + 1), column 0 unused; square: (…), E‖x_0‖².
     """
-    table = variance_table(schedule, variance)
-    if table is None:
-        raise ValueError("variance = learned: the terms follow from the error for a fixed variance alone")
+    table = fixed_variance(schedule, variance)
     var, coef_x_0 = table[1:], schedule.coef_x_0[1:]
     error, square = np.asarray(error)[..., 1:], np.asarray(square)
     r = schedule.beta_tilde[1:] / var
@@ -224,7 +239,9 @@ def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: in
 
 
 def optimal_variance(schedule: Schedule, error: Any, dimensions: int) -> Array:
-    """The σ_t² that makes each L_{t−1} least: β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D (Bao et al. 2022, theorem 1).
+    """The σ_t² that makes each L_{t−1} least (Bao et al. 2022, theorem 1).
+
+    σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D, one number for each t.
 
     error: (T + 1,), column 0 unused.  Returns (T + 1,), entry 0 unused.
     """
@@ -232,20 +249,23 @@ def optimal_variance(schedule: Schedule, error: Any, dimensions: int) -> Array:
     return np.append(0.0, var[1:])
 
 
-# For Gaussian data ε* is affine in x_t, so each x_t of the reverse chain is Gaussian: its mean and variance
-# follow a recursion.
+# For Gaussian data ε* is affine in x_t, so each x_t of the reverse chain is Gaussian: its mean and
+# variance follow a recursion.
 
 def _one_component(data: Mixture) -> tuple:
     """Mean and variances of a Gaussian in its own axes, and the axes."""
     if len(data.weights) != 1:
-        raise ValueError(f"data has {len(data.weights)} components: the chain is Gaussian only for one")
+        raise ValueError(f"data has {len(data.weights)} components: "
+                         f"the chain is Gaussian only for one")
     return data.means[0] @ data.axes[0], data.variances[0], data.axes[0]
 
 
-def gaussian_chain(schedule: Schedule, data: Mixture, variance: Any = "beta") -> tuple[Array, Array]:
-    """Mean (T + 1, D) and covariance (T + 1, D, D) of Algorithm 2's x_t, t = 0…T, with the exact denoiser.
+def gaussian_chain(schedule: Schedule, data: Mixture,
+                   variance: Any = "beta") -> tuple[Array, Array]:
+    """Mean (T + 1, D) and covariance (T + 1, D, D) of Algorithm 2's x_t, t = 0…T.
 
-    data: a `Mixture` of one component.  x_T ~ N(0, I); the last step adds no noise.
+    For Gaussian data and their exact denoiser.  data: a `Mixture` of one component.  x_T ~ N(0,
+    I); the last step adds no noise.
     ValueError: more than one component.
     """
     mean, var, axes = _chain_in_axes(schedule, data, variance)
@@ -254,7 +274,7 @@ def gaussian_chain(schedule: Schedule, data: Mixture, variance: Any = "beta") ->
 
 def _chain_in_axes(schedule: Schedule, data: Mixture, variance: Any) -> tuple[Array, Array, Array]:
     m, s, axes = _one_component(data)
-    sigma2 = variance_table(schedule, variance)
+    sigma2 = fixed_variance(schedule, variance)
     mean, var = np.zeros((schedule.T + 1, len(m))), np.ones((schedule.T + 1, len(m)))
     for t in range(schedule.T, 0, -1):
         # Ho 11 with ε* = √(1 − ᾱ)·(x − √ᾱ·m)/(ᾱ·s + 1 − ᾱ).
@@ -268,19 +288,20 @@ def _chain_in_axes(schedule: Schedule, data: Mixture, variance: Any) -> tuple[Ar
 
 def gaussian_log_likelihood(schedule: Schedule, data: Mixture, x_0: Array,
                             variance: Any = "beta") -> Array:
-    """log p_θ(x_0), which the ELBO bounds (2.1), for Gaussian data and the exact denoiser: (B,) nats.
+    """log p_θ(x_0), which the ELBO bounds (2.1): (B,) nats.
 
-    x_0: (B, D).  ValueError: more than one component.
+    For Gaussian data and their exact denoiser.  x_0: (B, D).  ValueError: more than one component.
     """
     mean, var, axes = _chain_in_axes(schedule, data, variance)
-    var_0 = var[0] + variance_table(schedule, variance)[1]  # the decoder adds σ_1²
+    var_0 = var[0] + fixed_variance(schedule, variance)[1]  # the decoder adds σ_1²
     return -0.5 * (LOG_2PI + np.log(var_0) + (x_0 @ axes - mean[0]) ** 2 / var_0).sum(1)
 
 
 def gaussian_terms(schedule: Schedule, data: Mixture, x_0: Array, variance: Any = "beta") -> Array:
-    """The exact ledger of each x_0, for Gaussian data and the exact denoiser: (B, T + 1) nats, L_0…L_T.
+    """The exact ledger of each x_0: (B, T + 1) nats, L_0…L_T.
 
-    Given x_0, the error x̂_0 − x_0 is Gaussian; in each axis its mean is (1 − ᾱ)(m − x_0)/(ᾱ·s + 1 − ᾱ).
+    For Gaussian data and their exact denoiser.  Given x_0, the error x̂_0 − x_0 is Gaussian; in
+    each axis its mean is (1 − ᾱ)(m − x_0)/(ᾱ·s + 1 − ᾱ).
     x_0: (B, D).  ValueError: more than one component.
     """
     m, s, axes = _one_component(data)
@@ -295,8 +316,8 @@ def gaussian_terms(schedule: Schedule, data: Mixture, x_0: Array, variance: Any 
 class FiniteData:
     """A data set as a distribution: N points of equal probability.
 
-    Its denoiser is what a network that had memorised exactly these points would compute; a sampler that uses it
-    returns these points and no others.  points: (N, …), N ≥ 1.
+    Its denoiser is what a network that had memorised exactly these points would compute; a sampler
+    that uses it returns these points and no others.  points: (N, …), N ≥ 1.
     ValueError: no points, or numbers that are not finite.
     """
 
@@ -310,7 +331,8 @@ class FiniteData:
     def _logits(self, schedule: Schedule, x_t: Array, t: int | Array) -> tuple:
         """−‖x_t − √ᾱ_t·x_i‖²/(2(1 − ᾱ_t)), (B, N), and the schedule's entries at t."""
         item = self.points.shape[1:]
-        check(x_t.shape[1:] == item, "shape of x_t", x_t.shape, f"(B, …) with items like the points', {item}")
+        check(x_t.shape[1:] == item, "shape of x_t", x_t.shape,
+              f"(B, …) with items like the points', {item}")
         x = x_t.reshape(len(x_t), -1)
         at = schedule.coefficients_at(t, x)
         signal = np.sqrt(at.alpha_bar)
@@ -319,14 +341,14 @@ class FiniteData:
         return -square / (2 * at.one_minus_alpha_bar), at
 
     def log_q(self, schedule: Schedule, x_t: Array, t: int | Array) -> Array:
-        """log q(x_t), (B,) nats.  x_t: (B, …); t: int or (B,) in 1…T (before noise there is no density)."""
+        """log q(x_t), (B,) nats.  x_t: (B, …); t: int or (B,) in 1…T."""
         logits, at = self._logits(schedule, x_t, t)
         N, D = self._flat.shape
         log_var = np.log(np.squeeze(at.one_minus_alpha_bar))
         return _logsumexp(logits, 1) - np.log(N) - D / 2 * (LOG_2PI + log_var)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
-        """ε*(x_t, t) from E[x_0 | x_t], the mean of the points weighted by their probability.  x_t: (B, …)."""
+        """ε*(x_t, t) from E[x_0 | x_t], the points weighted by their probability."""
         def exact(x_t: Array, t: int | Array) -> Array:
             logits, at = self._logits(schedule, x_t, t)
             x = x_t.reshape(len(x_t), -1)
@@ -340,8 +362,9 @@ def excess(schedule: Schedule, denoiser: Denoiser, data: Mixture, rng: np.random
            variance: Any = "beta", n: int = 2000) -> tuple:
     """How much larger a denoiser's −ELBO is than the optimal one's: (mean, standard error) in nats.
 
-    ε − E[ε | x_t] is uncorrelated with every function of x_t, so E‖ε − ε_θ‖² − E‖ε − ε*‖² = E‖ε_θ − ε*‖².  Weighted
-    as in the ELBO and summed over t, the right side is the difference without the noise of the left side.
+    ε − E[ε | x_t] is uncorrelated with every function of x_t, so
+    E‖ε − ε_θ‖² − E‖ε − ε*‖² = E‖ε_θ − ε*‖².  Weighted as in the ELBO and summed over t, the right
+    side is the difference without the noise of the left side.
     data: a `Mixture`, with n draws from it at each t.  For a fixed variance.
     """
     best, weights = data.denoiser(schedule), simple_weights(schedule, variance)

@@ -1,20 +1,25 @@
 """The reverse process p_θ: from pure noise back to data, one learned Gaussian step at a time.
 
-If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We do not, so a network
-guesses x_0, and the guess takes its place in the posterior.  Because x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, and
-x_t is known, to guess x_0 is to guess the noise ε: DDPM's network predicts ε, whose size is the same at
-every t.  The score and the velocity v, defined below, are two more names for the same guess.
+If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We do not, so a
+network guesses x_0, and the guess takes its place in the posterior.  Because
+x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, and x_t is known, to guess x_0 is to guess the noise ε: DDPM's
+network predicts ε, whose size is the same at every t.  The score and the velocity v, defined
+below, are two more names for the same guess.
 
-Why may the step be Gaussian, when the data are not?  Exactly, q(x_{t−1} | x_t) is a mixture of posteriors,
-one for each possible x_0.  The smaller β_t, the closer it is to a single Gaussian (Ho §2).
+Why may the step be Gaussian, when the data are not?  Exactly, q(x_{t−1} | x_t) is a mixture of
+posteriors, one for each possible x_0.  The smaller β_t, the closer it is to a single Gaussian
+(Ho §2).
 
-A *denoiser* is any function (x_t, t) → ε̂: a network with its weights, an exact oracle, or your own.  One
-that also learns the variance returns a pair, (ε̂, log_var_fraction); see `interpolated_variance`.
+A *denoiser* is any function (x_t, t) → ε̂: a network with its weights, an exact oracle, or your
+own.  One that also learns the variance returns a pair, (ε̂, log_var_fraction); see
+`interpolated_variance`.
 
-x_t and whatever stands beside it: (B, …) of floats; t: int, or (B,) with one t for each item, in 1…T.
+x_t and whatever stands beside it: (B, …) of floats; t: int, or (B,) with one t for each item, in
+1…T.
 ValueError of all functions: t outside 1…T, shapes that differ.
 """
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import autograd.numpy as anp
 import numpy as np
@@ -52,7 +57,8 @@ def eps_from_x_0(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> 
 def v_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
     """v = √ᾱ_t·ε − √(1 − ᾱ_t)·x_0, the velocity (Salimans & Ho 2022, §4).
 
-    The pair (x_t, v) is the pair (x_0, ε), rotated.  With x_0 eliminated, v = (ε − √(1 − ᾱ_t)·x_t)/√ᾱ_t.
+    The pair (x_t, v) is the pair (x_0, ε), rotated.  With x_0 eliminated,
+    v = (ε − √(1 − ᾱ_t)·x_t)/√ᾱ_t.
     """
     check_same_shape(x_t=x_t, eps=eps)
     signal, noise = _signal_and_noise(schedule, x_t, t)
@@ -69,7 +75,8 @@ def eps_from_v(schedule: Schedule, x_t: Array, t: int | Array, v: Array) -> Arra
 def score_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
     """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): the score points against the noise.
 
-    The same formula turns E[ε | x_t] into the score of the noised data, ∇ log q(x_t) (Luo 133 and 151).
+    The same formula turns E[ε | x_t] into the score of the noised data, ∇ log q(x_t) (Luo 133 and
+    151).
     """
     check_same_shape(x_t=x_t, eps=eps)
     _, noise = _signal_and_noise(schedule, x_t, t)
@@ -90,8 +97,8 @@ TO_EPS: dict[str, Callable] = {"eps": lambda schedule, x_t, t, eps: eps, "x_0": 
 def as_denoiser(schedule: Schedule, predictor: Denoiser, predicts: str = "eps") -> Denoiser:
     """A function (x_t, t) → x̂_0, v̂ or a score, turned into a denoiser (x_t, t) → ε̂.
 
-    predicts: "eps", "x_0", "v" or "score".  Of a pair (for a learned variance) only the first part is
-    converted.  ValueError: any other `predicts`.
+    predicts: "eps", "x_0", "v" or "score".  Of a pair (for a learned variance) only the first part
+    is converted.  ValueError: any other `predicts`.
     """
     check(predicts in tuple(TO_EPS), "predicts", repr(predicts), f"one of {', '.join(TO_EPS)}")
     to_eps = TO_EPS[predicts]
@@ -107,7 +114,7 @@ def as_denoiser(schedule: Schedule, predictor: Denoiser, predicts: str = "eps") 
 # What a denoiser says, completed.
 
 class Prediction(NamedTuple):
-    """One guess at x_t, as x̂_0 and as ε̂; log_var_fraction is None where no variance is learned."""
+    """One guess at x_t, as x̂_0 and as ε̂; log_var_fraction is None if no variance is learned."""
 
     x_t: Any
     t: Any
@@ -135,8 +142,8 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
             clip: tuple[float, float] | None = None) -> Prediction:
     """The denoiser's guess, as ε̂ and as x̂_0.
 
-    clip: (low, high), the range of the data.  x̂_0 is kept inside it before any mean is computed, and ε̂
-    is derived again from the clipped x̂_0, so that both remain one guess.
+    clip: (low, high), the range of the data.  x̂_0 is kept inside it before any mean is computed,
+    and ε̂ is derived again from the clipped x̂_0, so that both remain one guess.
     ValueError: what `evaluate` refuses; a clip that is not (low, high) with low < high.
     """
     eps, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -152,10 +159,11 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
 # The step: its mean, its variance.
 
 def mean_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
-    """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t: the posterior's mean, in terms of the noise (5.1, Ho 11).
+    """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t: the posterior's mean, from the noise (5.1, Ho 11).
 
-    It follows by putting x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t into μ̃_t (Luo 116–124).  The coefficient of x_t is
-    then [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, as β_t + α_t·(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
+    It follows by putting x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t into μ̃_t (Luo 116–124).  The coefficient
+    of x_t is then [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, as
+    β_t + α_t·(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
     """
     check_same_shape(x_t=x_t, eps=eps)
     at = schedule.coefficients_at(t, x_t)
@@ -170,13 +178,14 @@ def mean_from_x_0(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) ->
 
 
 def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
-    """σ_t² of p_θ(x_{t−1} | x_t) for t = 1…T, (T + 1,) with an unused entry 0; None if it is learned.
+    """σ_t² of p_θ(x_{t−1} | x_t), (T + 1,) with an unused entry 0; None if it is learned.
 
     variance: "beta"        β_t, the right variance for x_0 ~ N(0, I) (Ho §3.2)
               "beta_tilde"  β̃_t, the right variance for a single point x_0 (Ho §3.2)
               "learned"     each x_t has its own, from the denoiser's log_var_fraction
               an array      (T + 1,): σ_t² itself
-    β̃_1 = 0 would leave the decoder p_θ(x_0 | x_1) without a density, so "beta_tilde" takes β_1 at t = 1.
+    β̃_1 = 0 would leave the decoder p_θ(x_0 | x_1) without a density, so "beta_tilde" takes β_1 at
+    t = 1.
     Only the decoder uses σ_1²: Algorithm 2 adds no noise in its last step.
     ValueError: any other name; an array of another shape, or with a σ_t² that is not positive.
     """
@@ -198,12 +207,22 @@ def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
     return table
 
 
+def fixed_variance(schedule: Schedule, variance: Any = "beta") -> Array:
+    """`variance_table`, where it must be a table.  ValueError: also for "learned"."""
+    table = variance_table(schedule, variance)
+    if table is None:
+        raise ValueError("variance = learned: a fixed one is beta, beta_tilde, "
+                         "or an array of T + 1 numbers")
+    return table
+
+
 def interpolated_variance(schedule: Schedule, x_t: Array, t: int | Array,
                           log_var_fraction: Array) -> Array:
     """σ_t² = exp(f·log β_t + (1 − f)·log β̃_t) with f = log_var_fraction (Improved DDPM eq 15).
 
-    f = 0 is β̃_t and f = 1 is β_t, the two extremes.  A network's f may lie outside 0…1; far outside, σ_t²
-    overflows the dtype of x_t.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2 takes its place.
+    f = 0 is β̃_t and f = 1 is β_t, the two extremes.  A network's f may lie outside 0…1; far
+    outside, σ_t² overflows the dtype of x_t.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2
+    takes its place.
     """
     check_same_shape(x_t=x_t, log_var_fraction=log_var_fraction)
     log_largest, log_smallest = cast_like(x_t, *log_variance_range(schedule, x_t, t))
@@ -221,8 +240,9 @@ def log_variance_range(schedule: Schedule, x: Array, t: int | Array) -> tuple[Ar
 def reverse_step(schedule: Schedule, prediction: Prediction, variance: Any = "beta") -> Gaussian:
     """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1 and 11).
 
-    variance: as in `variance_table`.  Whoever takes many steps calls that once and passes its result;
-    None, too, means learned.  ValueError: learned, and the prediction has no log_var_fraction.
+    variance: as in `variance_table`.  Whoever takes many steps calls that once and passes its
+    result; None, too, means learned.  ValueError: learned, and the prediction has no
+    log_var_fraction.
     """
     x_t, t, _, eps, log_var_fraction = prediction
     table = None if variance is None else variance_table(schedule, variance)

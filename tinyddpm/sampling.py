@@ -1,10 +1,12 @@
 """Sampling: Algorithm 2 as the paper prints it, the same with options, and DDIM.
 
-The sampler starts from x_T ~ N(0, I) and walks back to x_0.  Its last step adds no noise: so its output is
-not quite a draw from the p_θ(x_0) whose likelihood the ELBO bounds, but the mean of the last step (Ho §3.3).
+The sampler starts from x_T ~ N(0, I) and walks back to x_0.  Its last step adds no noise: so its
+output is not quite a draw from the p_θ(x_0) whose likelihood the ELBO bounds, but the mean of the
+last step (Ho §3.3).
 """
 from collections import deque
-from typing import Any, Iterable, Iterator, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import autograd.numpy as anp
 import numpy as np
@@ -19,7 +21,8 @@ def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
                 rng: np.random.Generator) -> Array:
     """Algorithm 2 of Ho et al., line by line, with σ_t² = β_t.
 
-    x_T: (B, …), drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the same with options.
+    x_T: (B, …), drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the same with
+    options.
     """
     beta, alpha = schedule.beta, schedule.alpha
     one_minus_alpha_bar = schedule.one_minus_alpha_bar
@@ -43,16 +46,19 @@ class SamplingStep(NamedTuple):
 def ancestral_sampling(schedule: Schedule, denoiser: Denoiser, x: Array, rng: np.random.Generator,
                        start: int | None = None, variance: Any = "beta",
                        clip: tuple[float, float] | None = None) -> Iterator[SamplingStep]:
-    """Algorithm 2: for t = T…1 draw x_{t−1} ~ p_θ(x_{t−1} | x_t); the last step takes the mean alone.
+    """Algorithm 2, with options: for t = T…1 draw x_{t−1} ~ p_θ(x_{t−1} | x_t).
 
-    A generator: it yields a `SamplingStep` after each step, t = start − 1…0, and the caller may look or
-    stop.  `final_sample` returns the last x_0.
+    The last step takes the mean and adds no noise.
+
+    A generator: it yields a `SamplingStep` after each step, t = start − 1…0, and the caller may
+    look or stop.  `final_sample` returns the last x_0.
     x: (B, …), x_T ~ N(0, I); or any x_t with start=t, which is denoised from there in t steps.
     variance as in `reverse.variance_table`, clip as in `reverse.predict`.
     ValueError: start outside 1…T; rng None; an x that is not finite.
     """
     start = schedule.T if start is None else start
-    check(rng is not None, "rng", rng, "Algorithm 2 draws noise: pass numpy.random.default_rng(seed)")
+    check(rng is not None, "rng", rng,
+          "Algorithm 2 draws noise: pass numpy.random.default_rng(seed)")
     check_finite(x=x)
     variance = variance_table(schedule, variance)
     for t in range(int(schedule.check_t(start)), 0, -1):
@@ -66,9 +72,10 @@ def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
               eta: float = 0.0) -> Gaussian:
     """One DDIM step from t to any s < t (Song, Meng & Ermon 2021, eq 12 and 16).
 
-    N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0 adds no
-    noise; η = 1 with s = t − 1 is p_θ with σ_t² = β̃_t.  A learned variance is not used.
-    1 − ᾱ_s − σ² is computed as a sum of positive parts, by 1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s).
+    N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0
+    adds no noise; η = 1 with s = t − 1 is p_θ with σ_t² = β̃_t.  A learned variance is not used.
+    1 − ᾱ_s − σ² is computed as a sum of positive parts, by
+    1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s).
     s: int or (B,).  ValueError: η outside [0, 1]; unless 0 ≤ s < t.
     """
     x_t, t, x_0, eps, _ = prediction
@@ -90,9 +97,11 @@ def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
     """DDIM: the same denoiser in fewer steps, with a share η of fresh noise.
 
     Yields a `SamplingStep` after each step, the last at t = 0.
-    x: (B, …), x at the largest of the times (x_T ~ N(0, I) by default); steps as in `sampling_times`;
+    x: (B, …), x at the largest of the times (x_T ~ N(0, I) by default); steps as in
+    `sampling_times`;
     rng: needed for η > 0 only.
-    ValueError: what `sampling_times` refuses; η outside [0, 1], or above 0 without rng; x not finite.
+    ValueError: what `sampling_times` refuses; η outside [0, 1], or above 0 without rng; x not
+    finite.
     """
     times = sampling_times(schedule, steps)
     check_finite(x=x)
@@ -108,8 +117,8 @@ def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
 def sampling_times(schedule: Schedule, steps: Any = None) -> list[int]:
     """The times that DDIM visits, rising.
 
-    steps: None, for all of 1…T; a number, for so many, evenly spread and with T among them; or the times
-    themselves, e.g. [1, 10, 100, 1000].  ValueError: steps that are no subset of 1…T.
+    steps: None, for all of 1…T; a number, for so many, evenly spread and with T among them; or the
+    times themselves, e.g. [1, 10, 100, 1000].  ValueError: steps that are no subset of 1…T.
     """
     T = schedule.T
     if steps is None:

@@ -4,8 +4,8 @@ Everything follows from β_t, the variance of the noise of step t:
     α_t = 1 − β_t             the share of the variance that step t keeps,
     ᾱ_t = α_1·α_2·…·α_t       the share that the first t steps keep,
     SNR_t = ᾱ_t/(1 − ᾱ_t)     the signal-to-noise ratio of x_t, for data of variance 1.
-Tables have T + 1 entries and are indexed as in the papers: `beta[t]` is β_t, and `alpha_bar[0]` is 1,
-because x_0 is the data itself.
+Tables have T + 1 entries and are indexed as in the papers: `beta[t]` is β_t, and `alpha_bar[0]` is
+1, because x_0 is the data itself.
 """
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +30,8 @@ class Schedule:
     beta_tilde             β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t): the coefficients of the mean, and the
                            variance, of `forward.posterior`; entry 0 is unused
 
-    Where 1 − ᾱ_t is small, subtracting ᾱ_t from 1 would lose digits.  So log ᾱ_t is summed first, as
-    Σ log1p(−β_s), and 1 − ᾱ_t = −expm1(log ᾱ_t).
+    Where 1 − ᾱ_t is small, subtracting ᾱ_t from 1 would lose digits.  So log ᾱ_t is summed first,
+    as Σ log1p(−β_s), and 1 − ᾱ_t = −expm1(log ᾱ_t).
     ValueError: no β at all; a β outside (0, 1); so many large ones that ᾱ_T is zero in float64.
     """
 
@@ -46,7 +46,8 @@ class Schedule:
         self.one_minus_alpha_bar = -np.expm1(self.log_alpha_bar)
         self.one_minus_alpha_bar[1] = self.beta[1]  # exact, where expm1(log1p) could round
         if self.alpha_bar[-1] == 0:
-            raise ValueError(f"log alpha_bar_T = {self.log_alpha_bar[-1]:.0f} leaves alpha_bar_T = 0: "
+            log_T = self.log_alpha_bar[-1]
+            raise ValueError(f"log alpha_bar_T = {log_T:.0f} leaves alpha_bar_T = 0: "
                              f"T = {self.T} betas of this size are too many")
         with np.errstate(divide="ignore"):  # SNR_0 is infinite
             self.log_snr = self.log_alpha_bar - np.log(self.one_minus_alpha_bar)
@@ -73,7 +74,8 @@ class Schedule:
         """
         t = np.asarray(t)
         if t.dtype.kind not in "iu":
-            raise ValueError(f"t = {t} is no integer: t is a whole number from {lowest} to T = {self.T}")
+            raise ValueError(f"t = {t} is no integer: "
+                             f"t is a whole number from {lowest} to T = {self.T}")
         inside = (lowest <= t) & (t <= self.T)
         if not inside.all():
             raise ValueError(f"t = {t[~inside].flat[0]} is outside {lowest}..T = {self.T}")
@@ -85,9 +87,10 @@ class Schedule:
     def coefficients_at(self, t: int | Array, x: Array, lowest: int = 1) -> SimpleNamespace:
         """Every table's entry at t, under the table's name, shaped to multiply x.
 
-        A number where t is one; (B, 1, …) where each item has a t of its own.  The entries are float64:
-        combine them first, then give the combination the dtype of x with `cast_like`.
-        t: int or (B,) in lowest…T; x: (B, …) of floats.  ValueError: t outside lowest…T, x not floats.
+        A number where t is one; (B, 1, …) where each item has a t of its own.  The entries are
+        float64: combine them first, then give the combination the dtype of x with `cast_like`.
+        t: int or (B,) in lowest…T; x: (B, …) of floats.  ValueError: t outside lowest…T, x not
+        floats.
         """
         dtype = getattr(x, "dtype", type(x))
         check(getattr(dtype, "kind", None) == "f", "dtype of x", dtype,
@@ -109,7 +112,7 @@ def _check_beta(beta: Array) -> None:
 
 
 def cast_like(x: Array, *coefficients: Any) -> Any:
-    """Coefficients computed in float64, converted to the dtype of x: a float32 chain stays float32."""
+    """Coefficients computed in float64, in the dtype of x: a float32 chain stays float32."""
     cast = tuple(np.asarray(c, x.dtype) for c in coefficients)
     return cast if len(cast) > 1 else cast[0]
 
@@ -118,9 +121,9 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02,
            scaled: bool = True) -> Schedule:
     """β_t rising linearly from β_1 to β_T (Ho §4), times 1000/T unless scaled=False.
 
-    The paper's two numbers are for T = 1000.  Unscaled at T = 50 they leave ᾱ_T = 0.603, and sampling
-    would start from an x_T that training never saw.  Scaled, ᾱ_T is below 5e-5 for every T, but
-    T ≤ 20 would need β_T ≥ 1.  T = 1 has β_T alone.
+    The paper's two numbers are for T = 1000.  Unscaled at T = 50 they leave ᾱ_T = 0.603, and
+    sampling would start from an x_T that training never saw.  Scaled, ᾱ_T is below 5e-5 for every
+    T, but T ≤ 20 would need β_T ≥ 1.  T = 1 has β_T alone.
     ValueError: T < 1; a β outside (0, 1).
     """
     check_integer("T", T)
@@ -128,15 +131,15 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02,
     try:
         return Schedule(np.linspace(beta_T, beta_1, T)[::-1] * factor)
     except ValueError as error:
-        hint = f"; scaled by 1000/T = {factor:g}, the linear schedule needs a larger T" if scaled else ""
-        raise ValueError(f"{error}{hint}") from None
+        hint = f"; scaled by 1000/T = {factor:g}, the linear schedule needs a larger T"
+        raise ValueError(f"{error}{hint if scaled else ''}") from None
 
 
 def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
     """ᾱ_t = f(t/T)/f(0) with f(u) = cos²((u + s)/(1 + s)·π/2) (Improved DDPM eq 17).
 
-    s keeps β_t from vanishing near t = 0.  β is clipped at beta_max, by default only β_T, which would
-    be 1; ᾱ_T follows from the clipped β_T.  β_t = 1 − ᾱ_t/ᾱ_{t−1} is computed with
+    s keeps β_t from vanishing near t = 0.  β is clipped at beta_max, by default only β_T, which
+    would be 1; ᾱ_T follows from the clipped β_T.  β_t = 1 − ᾱ_t/ᾱ_{t−1} is computed with
     cos²A − cos²B = sin(B − A)·sin(B + A), which loses no digits.
     ValueError: T < 1; s below 0; a β outside (0, 1).
     """
@@ -151,8 +154,8 @@ def log_snr_uniform(T: int = 1000, log_snr_1: float = 10.0, log_snr_T: float = -
     """log SNR falling in equal steps from log_snr_1 at t = 1 to log_snr_T at t = T.
 
     With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  On this grid the ELBO weighs
-    ‖ε − ε_θ‖² alike at every t ≥ 2 if σ_t² = β̃_t, and nearly so if σ_t² = β_t (`elbo.simple_weights`).
-    T = 1 has log_snr_T alone.
+    ‖ε − ε_θ‖² alike at every t ≥ 2 if σ_t² = β̃_t, and nearly so if σ_t² = β_t
+    (`elbo.simple_weights`).  T = 1 has log_snr_T alone.
     ValueError: T < 1; log_snr_1 ≤ log_snr_T; values so extreme that a β leaves (0, 1).
     """
     check_integer("T", T)

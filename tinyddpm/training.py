@@ -1,45 +1,51 @@
 """Training: Algorithm 1 as the paper prints it, and what turns it into a trained network.
 
-Draw data, times and noise; let the network guess the noise; step down the gradient of the squared error.
-`algorithm_1` is that and nothing else.  `train` adds what every diffusion model is trained with: Adam, a
-maximum norm for the gradient, a learning rate that rises and then decays, and a running average (EMA) of the
-weights, from which one samples.
+Draw data, times and noise; let the network guess the noise; step down the gradient of the squared
+error.  `algorithm_1` is that and nothing else.  `train` adds what every diffusion model is trained
+with: Adam, a maximum norm for the gradient, a learning rate that rises and then decays, and a
+running average (EMA) of the weights, from which one samples.
 
 In `train` all weights are one flat float32 vector, so each of these parts is vector arithmetic.
 """
-from typing import Any, Callable, Iterator, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 
 from .checks import check
 from .elbo import simple_loss
+from .forward import diffuse
 from .gaussian import Array, noise_like
 from .network.threads import one_blas_thread
-from .network.weights import pack, unpack
+from .network.weights import expected_norm, pack, unpack
 from .reverse import Denoiser, as_denoiser
 from .schedule import Schedule
 
 Draw = Callable[[np.random.Generator, int], Array]
 
 
-def algorithm_1(schedule: Schedule, network: Any, weights: Array, draw: Draw, rng: np.random.Generator,
-                steps: int, batch: int = 128, learning_rate: float = 0.1) -> Array:
+def algorithm_1(schedule: Schedule, network: Any, weights: Array, draw: Draw,
+                rng: np.random.Generator, steps: int, batch: int = 128,
+                learning_rate: float = 0.1) -> Array:
     """Algorithm 1 of Ho et al., line by line, with plain gradient descent.
 
-    weights: one flat vector, `pack(network.init(rng))`.  draw: (rng, n) → x_0, (n, …) float32.
+    weights: one flat vector, `pack(network.init(rng))`; draw: (rng, n) → x_0, (n, …) float32.
     Returns the trained weights.  `train` is the same with options.
     """
-    def loss(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:  # ‖ε − ε_θ(x_t, t)‖²
-        return simple_loss(schedule, denoiser(schedule, network, weights), x_0, t, eps)
+    def squared_error(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
+        x_t = diffuse(schedule, x_0, t, eps)              # √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε
+        eps_hat = denoiser(schedule, network, weights)(x_t, t)
+        return anp.mean((eps - eps_hat) ** 2)             # ‖ε − ε_θ(x_t, t)‖², per dimension
 
-    value_and_gradient = value_and_grad(loss)
-    for _ in range(steps):                                                          # line 1
-        x_0 = draw(rng, batch)                                                      # line 2
-        t = draw_times(rng, schedule.T, batch)                                      # line 3
-        eps = noise_like(rng, x_0)                                                  # line 4
+    value_and_gradient = value_and_grad(squared_error)
+    for _ in range(steps):                                # line 1
+        x_0 = draw(rng, batch)                            # line 2
+        t = draw_times(rng, schedule.T, batch)            # line 3
+        eps = noise_like(rng, x_0)                        # line 4
         _, gradient = value_and_gradient(weights, x_0, t, eps)
-        weights = weights - learning_rate * gradient                                # line 5
+        weights = weights - learning_rate * gradient      # line 5
     return weights
 
 
@@ -49,16 +55,16 @@ def draw_times(rng: np.random.Generator, T: int, n: int) -> Array:
 
 
 def denoiser(schedule: Schedule, network: Any, weights: Any, predicts: str = "eps") -> Denoiser:
-    """The network with these weights as a denoiser (x_t, t) → ε̂.  weights: nested, or one flat vector."""
+    """The network as a denoiser (x_t, t) → ε̂.  weights: nested, or one flat vector."""
     if not isinstance(weights, (dict, list)):
-        weights = unpack(weights, network.init(np.random.default_rng(0)))
+        weights = unpack(weights, network.layout)
     return as_denoiser(schedule, lambda x_t, t: network.apply(weights, x_t, t), predicts)
 
 
 # The parts that `train` adds.
 
 class State(NamedTuple):
-    """What training carries from step to step: flat float32 vectors, and the number of steps done."""
+    """What training carries from step to step: flat float32 vectors, and the steps done."""
 
     step: int
     weights: Any
@@ -80,8 +86,8 @@ def adam(state: State, gradient: Array, learning_rate: float, beta_1: float = 0.
          beta_2: float = 0.999, eps: float = 1e-8) -> State:
     """One step of Adam, as its paper writes it (Kingma & Ba 2015, Algorithm 1).
 
-    m and v there are the first and the second moment here: running averages of the gradient and of its square.
-    Dividing by 1 − β^step corrects for their start at zero.
+    m and v there are the first and the second moment here: running averages of the gradient and of
+    its square.  Dividing by 1 − β^step corrects for their start at zero.
     """
     step = state.step + 1
     first = beta_1 * state.first_moment + (1 - beta_1) * gradient
@@ -96,8 +102,8 @@ def adam_in_place(state: State, gradient: Array, learning_rate: float, beta_1: f
                   beta_2: float = 0.999, eps: float = 1e-8) -> State:
     """The same as `adam`, with fewer passes over the vectors: `train` uses this one.
 
-    √(second_hat) + eps = (√second + eps·c)/c with c = √(1 − β₂^step), so both corrections go into one number
-    (Kingma & Ba, end of §2).
+    √(second_hat) + eps = (√second + eps·c)/c with c = √(1 − β₂^step), so both corrections go into
+    one number (Kingma & Ba, end of §2).
     """
     step = state.step + 1
     first = lerp(state.first_moment, gradient, 1 - beta_1)
@@ -142,7 +148,9 @@ LearningRate = Callable[[int, float], float]
 
 
 def warm_up_and_decay(learning_rate: float, warm_up: int = 100) -> LearningRate:
-    """(step, progress) → learning rate: a linear rise over `warm_up` steps, times half a cosine down to 0.
+    """A linear rise over `warm_up` steps, times half a cosine down to 0.
+
+    Returns a function (step, progress) → learning rate.
 
     progress: 0…1, the part of the training that is done, by steps or by the clock.
     """
@@ -153,7 +161,7 @@ def warm_up_and_decay(learning_rate: float, warm_up: int = 100) -> LearningRate:
 
 
 class TrainingStep(NamedTuple):
-    """The result of a step: the loss of the batch before it, the norm of its gradient, the new state."""
+    """After a step: the loss of its batch, the norm of the gradient, the new state."""
 
     loss: float
     gradient_norm: float
@@ -165,30 +173,34 @@ MAX_GROWTH = 20.0  # of the weights' norm; a training that works stays far below
 
 def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator, steps: float,
           batch: int = 128, loss: Callable = simple_loss, predicts: str = "eps",
-          learning_rate: float | LearningRate = 1e-3, max_norm: float = 1.0, ema_decay: float = 0.999,
-          state: State | None = None, progress: Callable[[], float] | None = None,
-          draw_times: Callable = draw_times, optimiser: Optimiser = adam_in_place,
+          learning_rate: float | LearningRate = 1e-3, max_norm: float = 1.0,
+          ema_decay: float = 0.999, state: State | None = None,
+          progress: Callable[[], float] | None = None, draw_times: Callable = draw_times,
+          optimiser: Optimiser = adam_in_place,
           differentiate: Callable = value_and_grad) -> Iterator[TrainingStep]:
     """Algorithm 1 with options, as a generator: it yields a `TrainingStep` after each step.
 
     draw            (rng, n) → x_0, (n, …) float32
     rng             the source of data, times and noise
     steps           in all, counted from the state's own
-    loss            `simple_loss` or any function (schedule, denoiser, x_0, t, eps) → number, as in elbo
+    loss            `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number
     predicts        what the network's output is: "eps", "x_0", "v" or "score"
-    learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → learning rate
+    learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → number
     max_norm        the largest norm of the gradient; a longer one is scaled down
     state           where to go on from
     progress        () → 0…1, if the training ends by the clock and not by `steps`
     draw_times      (rng, T, n) → n times
-    optimiser       (state, gradient, learning rate) → state with new weights, moments and step count
-    differentiate   function → (value, gradient in its first argument) of it
-    BLAS runs in one thread during each step: the products are small, and threads that wait for a busy core
-    would slow them down many times.
-    ValueError: an option outside its range.  FloatingPointError: the training has diverged, that is, the loss or
-    its gradient is not finite, or the weights have grown to twenty times their first norm.
+    optimiser       (state, gradient, learning rate) → state with new weights and moments
+    differentiate   a function → the function that returns its value and its gradient
+
+    BLAS uses one thread during each step: the products are small, and several threads that wait
+    for a busy core would slow them down many times.
+    ValueError: an option outside its range.
+    FloatingPointError: the training has diverged: the loss or its gradient is not finite, or the
+    weights have grown to twenty times their first norm.
     """
-    check(batch >= 1 and steps >= 0, "batch, steps", (batch, steps), "1 item or more, 0 steps or more")
+    check(batch >= 1, "batch", batch, "1 item or more")
+    check(steps >= 0, "steps", steps, "0 or more")
     check(max_norm > 0, "max_norm", max_norm, "a number above 0")
     check(0 <= ema_decay <= 1, "ema_decay", ema_decay, "a number in 0..1")
     if not callable(learning_rate):
@@ -196,7 +208,7 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
               "a positive number, or a function (step, progress)")
         learning_rate = warm_up_and_decay(learning_rate)
     state = initial_state(network, rng) if state is None else state
-    first_norm = np.linalg.norm(pack(network.init(np.random.default_rng(0))))
+    first_norm = expected_norm(network.layout)
 
     def objective(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
         return loss(schedule, denoiser(schedule, network, weights, predicts), x_0, t, eps)
@@ -214,8 +226,8 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
             growth = np.linalg.norm(new.weights) / first_norm
         if not (np.isfinite(value) and np.isfinite(norm) and growth < MAX_GROWTH):
             raise FloatingPointError(
-                f"the loss is {value:.3g}, its gradient's norm {norm:.3g} and the weights have {growth:.3g} "
-                f"times their first norm at step {state.step + 1}: the training has diverged; "
-                f"use a smaller learning rate")
+                f"the training has diverged at step {state.step + 1}: the loss is {value:.3g}, its "
+                f"gradient's norm {norm:.3g}, and the weights have {growth:.3g} times their first "
+                f"norm; use a smaller learning rate")
         state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)

@@ -6,7 +6,7 @@ from strategies import assert_close, tables
 from test_f_elbo import exact_elbo, gaussian_oracle
 
 from tinyddpm import toy
-from tinyddpm.app.data import mnist
+from tinyddpm.app.digits import mnist
 from tinyddpm.decoder import from_levels
 
 DIGITS = mnist().held_out[:300]

@@ -152,8 +152,8 @@ def test_mixtures(c, K):
 
 @settings(max_examples=15)
 @given(chains(shapes=((3,), (5, 6), (4, 4, 3))), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.booleans())
-def test_networks(c, width, depth, embedding, learned_variance):
-    options = dict(width=width, embedding=embedding, learned_variance=learned_variance)
+def test_networks(c, width, depth, embedding, learn_variance):
+    options = dict(width=width, embedding=embedding, learn_variance=learn_variance)
     network = (mlp(3, depth=depth, **options) if c.x.ndim == 2 else
                conv_denoiser(3 if c.x.ndim == 4 else 1, outer_blocks=1, inner_blocks=depth, **options))
     weights = network.init(c.rng)
@@ -161,8 +161,8 @@ def test_networks(c, width, depth, embedding, learned_variance):
         assert leaf.dtype == np.float32 and np.isfinite(leaf).all()
         frozen(leaf)
     output = network.apply(weights, c.x, c.t)
-    assert isinstance(output, tuple) == learned_variance
-    for array in output if learned_variance else (output,):
+    assert isinstance(output, tuple) == learn_variance
+    for array in output if learn_variance else (output,):
         assert array.shape == c.x.shape and array.dtype == c.dtype and np.isfinite(array).all()
 
 

@@ -7,9 +7,8 @@ from autograd import grad
 
 from tinyddpm import (Gaussian, Ledger, Mixture, cosine, diffuse, elbo, first_form_terms, forward, hybrid_loss, ledger, linear,
                       log_snr_uniform, oracle, reverse, simple_loss, simple_weights, step_term, v_loss, vlb_loss)
-from tinyddpm.decoder import level_log_prob
-from tinyddpm.app.data import mnist
-from tinyddpm.decoder import from_levels
+from tinyddpm.app.digits import mnist
+from tinyddpm.decoder import from_levels, level_log_prob
 from tinyddpm.toys import toy
 
 GAUSSIAN = Mixture([1], [[0.5, -0.3]], [[[1.0, 0.4], [0.4, 0.3]]])

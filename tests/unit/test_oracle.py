@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tinyddpm import FiniteData, Mixture, ancestral_sampling, cosine, final_sample, linear, oracle, reverse, simple_weights
-from tinyddpm.app.data import mnist
+from tinyddpm.app.digits import mnist
 from tinyddpm.decoder import from_levels
 from tinyddpm.reverse import mean_from_eps, variance_table, x_0_from_eps
 from tinyddpm.toys import toy

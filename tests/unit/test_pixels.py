@@ -64,7 +64,7 @@ def test_guess_and_spread_are_bayes_rule_over_kinds_levels_and_what_the_network_
     says = RNG.standard_normal((3, 4, 4, 3))
     inner = Network(None, lambda weights, sights, t: says)
     weights = {"first": {"w": np.zeros(1)}}
-    guess, v = pixels.pixel_network(GRID, TABLE, inner, learned_variance=True).apply(weights, x, t)
+    guess, v = pixels.pixel_network(GRID, TABLE, inner, learn_variance=True).apply(weights, x, t)
     assert (pixels.pixel_network(GRID, TABLE, inner).apply(weights, x, t) == guess).all()
     spread = (interpolated_variance(GRID, x, t, v) - GRID.beta_tilde[t]) / GRID.coef_x_0[t] ** 2
     y, snr = x / GRID.alpha_bar[t] ** 0.5, GRID.snr[t]

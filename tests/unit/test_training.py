@@ -79,7 +79,7 @@ def test_muon_is_adam_but_for_the_hidden_matrices():
     network = conv_denoiser(width=4, inner_blocks=1)
     template = network.init(np.random.default_rng(0))
     state, rng = initial_state(network, np.random.default_rng(0)), np.random.default_rng(1)
-    step, other, m = muon.muon(template), state, 0
+    step, other, m = muon.muon(network.layout), state, 0
     gradients = [rng.standard_normal(state.weights.shape).astype(np.float32) for _ in range(3)]
     for g in gradients:
         before = state.weights.copy()
@@ -269,5 +269,5 @@ def test_a_chain_that_breaks_ends_in_both_threads(broken):
             yield SamplingStep(0, x, x)
     with pytest.raises(KeyboardInterrupt):
         threads.last_in_halves(sampler, np.array([0.0, 1.0]), np.random.default_rng(0))
-    threads.POOL.submit(int).result()  # free again
+    threads.pool().submit(int).result()  # free again
     assert steps[1 - broken] < 10 ** 6 - 1

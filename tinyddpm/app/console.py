@@ -16,6 +16,7 @@ import numpy as np
 from ..elbo import Ledger
 from ..gaussian import Array
 from . import files, run as runs
+from .process import keep_freed_memory
 
 LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
 
@@ -24,9 +25,11 @@ LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-E
 def one_sentence_for_mistakes() -> Iterator[None]:
     """Run a command: an error ends it with one sentence on stderr and exit code 2.
 
-    This also changes settings of the process, as a command may and an import may not: warnings are one line,
-    and SIGTERM and SIGHUP act like Ctrl-C, so that a training writes a checkpoint first.
+    This also changes settings of the process, which an import must not do: malloc keeps freed
+    memory, a warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a
+    training writes a checkpoint first.
     """
+    keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

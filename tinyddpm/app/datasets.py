@@ -8,7 +8,9 @@ import numpy as np
 
 from .. import toys
 from ..gaussian import Array
+from ..images.augment import random_shift
 from . import data
+from .digits import mnist, mnist_full
 
 TOY_SEED = 2006_11239  # of a toy's held-out points
 
@@ -43,10 +45,10 @@ def open_data(name: str, held_out: int = 2000) -> DataSet:
     if name in toys.TOYS:
         return _toy(name, held_out)
     if name == "mnist":
-        digits = data.mnist()
+        digits = mnist()
         rows, held = digits.train, digits.held_out
     elif name == "mnist_full" or os.path.isdir(name):
-        digits = data.mnist_full(None if name == "mnist_full" else name)
+        digits = mnist_full(None if name == "mnist_full" else name)
         rows, held = digits.train, digits.held_out
     elif Path(name).suffix:
         rows, held = data.split(data.load(name))
@@ -59,7 +61,7 @@ def open_data(name: str, held_out: int = 2000) -> DataSet:
 
     def draw(rng: np.random.Generator, n: int) -> Array:
         items = rows[rng.integers(len(rows), size=n)]
-        return data.nudged(items, rng, 1, share=0.5) if name == "mnist" else items
+        return random_shift(items, rng, 1, share=0.5) if name == "mnist" else items
 
     is_points = rows.ndim == 2
     shift, scale = _shift_and_scale(name, rows) if is_points else (np.zeros(1), np.ones(1))

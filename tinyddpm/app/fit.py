@@ -53,7 +53,7 @@ def method(run: Run) -> Method:
             network = make_network({**run.settings, "variance": "beta"}, run.schedule, run.table)
     optimiser = training.adam_in_place
     if run.settings["optimiser"] == "muon":
-        optimiser = muon.muon(network.init(np.random.default_rng(0)))
+        optimiser = muon.muon(network.layout)
     return Method(network, run.predicts, loss, draw_times, optimiser)
 
 

@@ -24,7 +24,7 @@ from ..gaussian import Array
 from ..images import pixels
 from ..network import Network
 from ..schedule import Schedule
-from . import files
+from . import files, readers
 from .model import Run, make_network
 from .settings import MOST, Settings, check_settings, with_today_s_names
 
@@ -115,14 +115,14 @@ def load(folder: Path | str) -> tuple[Run, np.random.Generator]:
         return _load(folder)
     except Exception as error:  # damaged files can make NumPy, json and zipfile raise anything
         raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
-                         f"{type(error).__name__}: {files.one_line(error)}") from None
+                         f"{type(error).__name__}: {readers.one_line(error)}") from None
 
 
 def _load(folder: Path) -> tuple[Run, np.random.Generator]:
-    text = files.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
+    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
     settings = with_today_s_names(json.loads(text))
     check_settings(settings)
-    arrays = files.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
+    arrays = readers.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
     schedule = Schedule(arrays["beta"])
     if schedule.T != settings["T"]:
         raise ValueError(f"T = {settings['T']} does not go with {schedule.T} betas")
@@ -131,7 +131,7 @@ def _load(folder: Path) -> tuple[Run, np.random.Generator]:
     state = _state(arrays, network)
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(str(arrays["rng"]))
-    held_out = files.read_file(folder / "held_out.npy", files.read_npy, "an array")
+    held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
     _check_held_out(held_out, settings)
     return Run(settings, schedule, network, state, held_out, table), rng
 
@@ -140,7 +140,7 @@ def _read_checkpoint(file: Any) -> dict[str, Array]:
     def choose(names: list[str]) -> list[str]:
         histograms = {"share", "levels"} & set(names)
         return ["beta", "rng", *training.State._fields, *histograms]
-    return files.read_npz(file, choose)
+    return readers.read_npz(file, choose)
 
 
 def _table(arrays: dict[str, Array], schedule: Schedule) -> pixels.Table:
@@ -161,7 +161,7 @@ def _state(arrays: dict[str, Array], network: Network) -> training.State:
         vector = arrays[name]
         if not (vector.dtype == np.float32 and np.isfinite(vector).all()):
             raise ValueError(f"{name} must be finite float32 numbers")
-        training.unpack(vector, network.init(np.random.default_rng(0)))
+        training.unpack(vector, network.layout)
     return state
 
 
@@ -177,7 +177,7 @@ def read_log(path: Path, step: int) -> list[LogRow]:
     """The rows of log.csv up to that step: later steps were lost with the process, and are trained again."""
     if step == 0 or not path.exists():
         return []
-    rows = files.read_file(path, files.read_csv, "a log")
+    rows = readers.read_file(path, readers.read_csv, "a log")
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns and the log of a training has 4: "
                          f"remove it to go on without a log")

@@ -1,5 +1,4 @@
 """What a run holds, and what follows from it: the denoiser, the decoder, and the way from data to x_0 and back."""
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from ..gaussian import Array, Gaussian
 from ..images import pixels
 from ..network import Network, conv_denoiser, mlp
 from ..network.threads import denoise_in_halves
+from ..network.weights import count
 from ..reverse import Denoiser
 from ..schedule import Schedule
 from .settings import LEAST, Settings
@@ -95,25 +95,12 @@ def make_network(settings: Settings, schedule: Schedule, table: Any = None) -> N
     learned = settings["variance"] == "learned"
     channels = shape[2] if len(shape) == 3 else 1
     if settings["kind"] == "points":
-        network = mlp(shape[0], learned_variance=learned, **options)
+        network = mlp(shape[0], learn_variance=learned, **options)
     elif settings["predicts"] == "prior":
         inner = conv_denoiser(2 * channels, outputs=3 * channels, **options)
         network = pixels.pixel_network(schedule, table, inner, learned)
     else:
-        network = conv_denoiser(channels, learned_variance=learned, **options)
-    network.init(_Frugal(options))
+        network = conv_denoiser(channels, learn_variance=learned, **options)
+    if count(network.layout) > MOST_WEIGHTS:
+        raise ValueError(f"network = {options}: it would have more than {MOST_WEIGHTS} weights")
     return network
-
-
-class _Frugal(np.random.Generator):
-    """Draws weights, and stops before they are too many for the memory of a small computer."""
-
-    def __init__(self, options):
-        super().__init__(np.random.PCG64(0))
-        self.options, self.left = options, MOST_WEIGHTS
-
-    def standard_normal(self, size, dtype):
-        self.left -= math.prod(size)
-        if self.left < 0:
-            raise ValueError(f"network = {self.options}: it would have more than {MOST_WEIGHTS} weights")
-        return super().standard_normal(size, dtype)

@@ -9,7 +9,7 @@ left held-out ones at 1.059 bits/dim, and at 1.067 with `--optimiser adam`.
 """
 import numpy as np
 
-from ..network.weights import leaves
+from ..network.weights import count, leaves
 from ..network.threads import in_halves
 from ..training import adam_in_place
 
@@ -26,29 +26,30 @@ def orthogonalised(matrix):
     return (matrix @ V) / np.sqrt(np.maximum(square, np.finfo(square.dtype).eps * square[-1] + 1e-30)) @ V.T
 
 
-def hidden_matrices(weights):
+def hidden_matrices(layout):
     """Where in the packed vector the matrices of the hidden layers are: [(slice, rows, columns), …].
 
     A convolution's (k, k, C, C') is one of k·k·C rows.  Left to Adam are the biases, and the network's own "first", "last"
     and "time", by which numbers of other kinds come in and go out; a block's "time" is a hidden one.
     """
     found, start = [], 0
-    for name, part in weights.items():
+    for name, part in layout.items():
         for leaf in leaves(part):
-            if leaf.ndim > 1 and name not in ("first", "last", "time"):
-                found.append((slice(start, start + leaf.size), leaf.size // leaf.shape[-1], leaf.shape[-1]))
-            start += leaf.size
+            size = count(leaf)
+            if len(leaf.shape) > 1 and name not in ("first", "last", "time"):
+                found.append((slice(start, start + size), leaf.fan_in, leaf.shape[-1]))
+            start += size
     return found
 
 
-def muon(weights, momentum=0.95):
-    """The optimiser for a network with weights like these: a function (state, gradient, rate) → state, like `adam`.
+def muon(layout, momentum=0.95):
+    """The optimiser for a network with weights of this layout: a function (state, gradient, rate) → state, like `adam`.
 
     For each hidden matrix (R, C) m ← 0.95·m + 0.05·g, and then, with the new m and Nesterov's look ahead,
     θ ← θ − rate·0.2·√max(R, C)·orthogonalised(0.95·m + 0.05·g).  The factor makes the entries of the step as large as
     Adam's usually are (Liu et al. 2025, eq 4), so both share one rate.
     """
-    matrices = hidden_matrices(weights)
+    matrices = hidden_matrices(layout)
 
     def step(state, gradient, learning_rate):
         new = adam_in_place(state, gradient, learning_rate)  # for all others

@@ -145,13 +145,13 @@ def _beside(y, of_kinds):
     return of_kinds.reshape(-1, *[1] * y.ndim)
 
 
-def pixel_network(schedule, table, inner, learned_variance=False):
+def pixel_network(schedule, table, inner, learn_variance=False):
     """A `Network` that guesses x_0 of 256-level images, (B, H, W) or (B, H, W, C), by way of each pixel's prior.
 
     inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
     pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
-    learned_variance: the output is the pair (x̂_0, v), v by `fraction_from_variance` from the variance of the same posterior: it
-    takes no weights of its own.
+    learn_variance: the output is the pair (x̂_0, log_var_fraction), the second by `fraction_from_variance` from the variance of
+    the same posterior: it takes no weights of its own.
     """
     def apply(weights, x_t, t):
         x, back = in_dtype_of(weights["first"]["w"], x_t)
@@ -165,14 +165,14 @@ def pixel_network(schedule, table, inner, learned_variance=False):
         m, log_tau, c = (np.reshape(part, x.shape) for part in np.split(says, 3, -1))
         snr, tau = numpy.exp(log_snr), np.exp(2 * log_tau - 4)
         both = snr + tau
-        others, evidence, *their_variance = table((snr * y + tau * m) / both, np.log(both), learned_variance)
+        others, evidence, *their_variance = table((snr * y + tau * m) / both, np.log(both), learn_variance)
         # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
         apart = 0.5 * snr * tau / both * (y - m) ** 2
         is_top = sigmoid(4 * c - 0.5 * snr * (y - top) ** 2 + apart + log_top - evidence)
         x_0 = np.sum(kinds * (others + is_top * (top - others)), 0)
-        if not learned_variance:
+        if not learn_variance:
             return back(x_0)
         spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - x_0) ** 2) + is_top * (top - x_0) ** 2), 0)
         return back(x_0), back(fraction_from_variance(schedule, spread, t))
 
-    return Network(inner.init, apply)
+    return Network(inner.layout, apply)

@@ -1,24 +1,33 @@
 """Two threads: the two halves of a batch at the same time.
 
-NumPy lets go of Python's lock while it computes, so two cores can share all of the work.  BLAS's own threads share
-nothing but its products, about half of it, and where another process has a core they wait for each other: so
-they are kept to one meanwhile, which takes threadpoolctl.  Without it one half comes after the other.
+NumPy releases the GIL while it computes, so two threads can keep two cores busy.  BLAS has threads
+of its own, but they share only the matrix products, and they wait for each other where another
+process uses a core.  So threadpoolctl limits BLAS to one thread while the halves are computed.
+Without threadpoolctl the halves are computed one after the other.
 """
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache
 from threading import Event
+from typing import Any, Callable
 
 import numpy as np
+from numpy import ndarray as Array
+from numpy.random import Generator
 
-POOL = ThreadPoolExecutor(1)
-HALVED = ContextVar("halved", default=False)  # True inside a half: what it calls is not halved again
+IS_HALF = ContextVar("IS_HALF", default=False)  # True inside a half, which is not halved again
 
 
 @cache
-def _blas():
-    """What can tell BLAS how many threads it has; None without threadpoolctl."""
+def pool() -> ThreadPoolExecutor:
+    """The second thread."""
+    return ThreadPoolExecutor(1)
+
+
+@cache
+def _blas() -> Any:
+    """threadpoolctl's controller of BLAS; None without threadpoolctl."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
@@ -26,68 +35,83 @@ def _blas():
     return ThreadpoolController().select(user_api="blas")
 
 
-def one_blas_thread():
-    """A context in which BLAS keeps to one thread."""
+def one_blas_thread() -> AbstractContextManager:
+    """A context in which BLAS uses one thread."""
     return nullcontext() if _blas() is None else _blas().limit(limits=1)
 
 
-def in_halves(f, *batch, least=2):
-    """[(share of the batch, f of that part), …]: of two halves, or of the whole.  batch: (B, …) each, or one number.
+def in_halves(f: Callable, *batch: Any, least: int = 2) -> list[tuple[float, Any]]:
+    """f of the first and of the second half of a batch, at the same time.
 
-    least: a batch of fewer items stays whole, and BLAS in one thread all the same; so does what a half calls.
-    This thread takes one of the halves: a second one that has to wake up costs more than a small product.
+    Returns [(share of the batch, result of f), …], two pairs, or one if the batch stays whole.
+    batch: arrays (B, …), each is halved; a number goes to both halves.
+    least: a batch with fewer items stays whole, and so does every batch inside a half.
     """
     n = len(batch[0])
-    if HALVED.get():
+    if IS_HALF.get():
         return [(1.0, f(*batch))]
     if n < max(least, 2):
         with one_blas_thread():
             return [(1.0, f(*batch))]
-    first, second = [[part[rows] if np.ndim(part) else part for part in batch] for rows in (slice(n // 2), slice(n // 2, n))]
-    contexts, errors = (copy_context(), copy_context()), np.geterr()
-    for context in contexts:
-        context.run(HALVED.set, True)
+    first = [part[:n // 2] if np.ndim(part) else part for part in batch]
+    second = [part[n // 2:] if np.ndim(part) else part for part in batch]
+    errors = np.geterr()
 
-    def with_errors(*part):  # NumPy 1 has an errstate for each thread
-        with np.errstate(**errors):
+    def half(*part: Any) -> Any:
+        IS_HALF.set(True)
+        with np.errstate(**errors):  # NumPy 1 keeps an errstate for each thread
             return f(*part)
+
+    # Each half runs in a context of its own, so that IS_HALF is still False here afterwards.
     with one_blas_thread():
         if _blas() is None:
-            answers = contexts[0].run(f, *first), contexts[1].run(f, *second)
+            result_1 = copy_context().run(half, *first)
+            result_2 = copy_context().run(half, *second)
         else:
-            elsewhere = POOL.submit(contexts[0].run, with_errors, *first)
-            here = contexts[1].run(f, *second)
-            answers = elsewhere.result(), here
-    return list(zip((n // 2 / n, 1 - n // 2 / n), answers))
+            elsewhere = pool().submit(copy_context().run, half, *first)
+            result_2 = copy_context().run(half, *second)
+            result_1 = elsewhere.result()
+    return [(n // 2 / n, result_1), (1 - n // 2 / n, result_2)]
 
 
-def gradient_in_halves(value_and_gradient, least=2):
-    """The same function of (weights, *batch) → (value, gradient), for values that are means over the batch.  least: as above."""
-    def both(weights, *batch):
-        answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch, least=least)
-        return tuple(sum(share * answer[i] for share, answer in answers) for i in (0, 1))
-    return both
+def gradient_in_halves(value_and_gradient: Callable, least: int = 2) -> Callable:
+    """The same function (weights, *batch) → (value, gradient), computed in halves.
 
-
-def denoise_in_halves(denoiser, least=2):
-    """The same denoiser, (x_t, t) → ε̂ or (ε̂, v).  least: as in `in_halves`."""
-    def both(x_t, t):
-        answers = [answer for _, answer in in_halves(denoiser, x_t, t, least=least)]
-        return tuple(map(np.concatenate, zip(*answers))) if isinstance(answers[0], tuple) else np.concatenate(answers)
-    return both
-
-
-def last_in_halves(sampler, x, rng, least=2):
-    """The x_0 of `sampler`, (x, rng) → a chain's steps, for two halves of x, each with a generator of its own (rng.spawn).
-
-    A step need not wait for the other half's, as it does with `denoise_in_halves`.  rng: made from a seed, which is what
-    spawning goes by.
+    The value must be a mean over the batch; then the mean of the halves' results is the whole's.
+    least: as in `in_halves`.
     """
-    generators, over = rng.spawn(2), Event()
+    def of_batch(weights: Array, *batch: Any) -> tuple[Any, Array]:
+        answers = in_halves(lambda *part: value_and_gradient(weights, *part), *batch, least=least)
+        value = sum(share * half_value for share, (half_value, _) in answers)
+        gradient = sum(share * half_gradient for share, (_, half_gradient) in answers)
+        return value, gradient
+    return of_batch
 
-    def half(rows):
+
+def denoise_in_halves(denoiser: Callable, least: int = 2) -> Callable:
+    """The same denoiser, (x_t, t) → ε̂ or (ε̂, log_var_fraction).  least: as in `in_halves`."""
+    def of_batch(x_t: Array, t: int | Array) -> Array | tuple[Array, ...]:
+        answers = [answer for _, answer in in_halves(denoiser, x_t, t, least=least)]
+        if isinstance(answers[0], tuple):
+            return tuple(np.concatenate(halves) for halves in zip(*answers))
+        return np.concatenate(answers)
+    return of_batch
+
+
+def last_in_halves(sampler: Callable, x: Array, rng: Generator, least: int = 2) -> Array:
+    """The x_0 of a sampler, with two halves of x that do not wait for each other between steps.
+
+    sampler: (x, generator) → the steps of a chain; each half has a generator of its own.
+    rng: made from a seed, because `rng.spawn` makes the two generators from that seed.
+    least: as in `in_halves`.
+    """
+    generators = rng.spawn(2)
+    over = Event()  # stops one half where the other one has failed
+
+    def half(rows: Array) -> Array:
+        generator = generators[0] if rows[0] == 0 else generators[1]
         try:
-            for step in sampler(x[rows], generators[int(rows[0] > 0)]):  # the second half does not begin with row 0
+            for step in sampler(x[rows], generator):
                 if over.is_set():
                     break
             return step.x
@@ -95,6 +119,7 @@ def last_in_halves(sampler, x, rng, least=2):
             over.set()
             raise
     try:
-        return np.concatenate([x_0 for _, x_0 in in_halves(half, np.arange(len(x)), least=least)])
+        answers = in_halves(half, np.arange(len(x)), least=least)
+        return np.concatenate([x_0 for _, x_0 in answers])
     finally:
-        over.set()  # Ctrl-C reaches this thread alone
+        over.set()  # Ctrl-C interrupts the main thread only

@@ -1,61 +1,115 @@
-"""All weights as one vector, and back: optimiser, average and checkpoint then need no loops over layers."""
-import math
+"""The weights of a network: their layout, their random start, and all of them as one vector.
 
-import numpy
+Weights are nested dicts and lists of arrays.  A layout is nested in the same way and has a `Leaf`
+for each array, so that a network knows its shapes before it has weights.  As one vector, all
+weights can be updated, averaged and saved without a loop over layers.
+"""
+import math
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
 from autograd.core import SparseObject, vspace
 from autograd.extend import defvjp, primitive
+from numpy import ndarray as Array
+from numpy.random import Generator
+
+Weights = Any  # nested dicts and lists of arrays
+Layout = Any  # nested dicts and lists of `Leaf`s
 
 
-def leaves(weights):
-    """The arrays of nested dicts and lists, depth first, in the order they were put in."""
-    if isinstance(weights, numpy.ndarray):
-        return [weights]
-    nested = weights.values() if isinstance(weights, dict) else weights
-    return [leaf for part in nested for leaf in leaves(part)]
+class Leaf(NamedTuple):
+    """One array of weights: its shape, and how it starts.
 
-
-def pack(weights):
-    """Nested weights → one vector of all their entries."""
-    return numpy.concatenate([leaf.ravel() for leaf in leaves(weights)])
-
-
-def unpack(vector, template):
-    """One vector → weights nested and shaped like the template, each a view of its piece of the vector.
-
-    Differentiable in the vector.  ValueError: a vector of another length than the template's.
+    gain: the entries start as draws of mean 0 and variance gain²/fan_in; None: they start at zero.
     """
-    size = sum(leaf.size for leaf in leaves(template))
+
+    shape: tuple[int, ...]
+    gain: float | None = None
+
+    @property
+    def fan_in(self) -> int:
+        """The number of inputs that each output adds up, for w (C, C') and (k, k, C, C') alike."""
+        return math.prod(self.shape[:-1])
+
+
+def map_leaves(f: Callable, nested: Any) -> Any:
+    """f of every leaf, nested as before; depth first, in the order of insertion."""
+    if isinstance(nested, dict):
+        return {name: map_leaves(f, part) for name, part in nested.items()}
+    if isinstance(nested, list):
+        return [map_leaves(f, part) for part in nested]
+    return f(nested)
+
+
+def leaves(nested: Any) -> list:
+    """The leaves of nested dicts and lists, depth first, in the order of insertion."""
+    found: list = []
+    map_leaves(found.append, nested)
+    return found
+
+
+def count(layout: Layout) -> int:
+    """The number of weights, biases included."""
+    return sum(math.prod(leaf.shape) for leaf in leaves(layout))
+
+
+def initial_weights(layout: Layout, rng: Generator) -> Weights:
+    """Random weights of this layout, float32; drawn leaf by leaf, in the order of `leaves`."""
+    def draw(leaf: Leaf) -> Array:
+        if leaf.gain is None:
+            return np.zeros(leaf.shape, np.float32)
+        standard = rng.standard_normal(leaf.shape, np.float32)
+        return leaf.gain * standard / np.float32(np.sqrt(leaf.fan_in))
+    return map_leaves(draw, layout)
+
+
+def expected_norm(layout: Layout) -> float:
+    """√E‖weights‖² of the weights that `initial_weights` draws."""
+    drawn = [leaf for leaf in leaves(layout) if leaf.gain is not None]
+    return math.sqrt(sum(leaf.gain ** 2 * count(leaf) / leaf.fan_in for leaf in drawn))
+
+
+def pack(weights: Weights) -> Array:
+    """Nested weights → one vector of all entries."""
+    return np.concatenate([leaf.ravel() for leaf in leaves(weights)])
+
+
+def unpack(vector: Array, layout: Layout) -> Weights:
+    """One vector → weights of this layout; each array is a view of its piece of the vector.
+
+    Differentiable in the vector.  layout: of `Leaf`s, or of arrays that have the wanted shapes.
+    ValueError: a vector whose length differs from `count(layout)`.
+    """
+    size = count(layout)
     if vector.shape != (size,):
-        raise ValueError(f"the vector of weights has shape {vector.shape}, but this network has {size} weights")
+        raise ValueError(f"the vector of weights has shape {vector.shape}, "
+                         f"but this network has {size} weights")
     start = 0
 
-    def shaped_like(part):
+    def next_piece(leaf: Leaf) -> Array:
         nonlocal start
-        if isinstance(part, dict):
-            return {name: shaped_like(inner) for name, inner in part.items()}
-        if isinstance(part, list):
-            return [shaped_like(inner) for inner in part]
-        start += part.size
-        return piece(vector, start - part.size, part.shape)
-    return shaped_like(template)
+        start += math.prod(leaf.shape)
+        return piece(vector, start - math.prod(leaf.shape), leaf.shape)
+    return map_leaves(next_piece, layout)
 
 
 @primitive
-def piece(vector, start, shape):
-    """The entries of the vector from `start` on, as many as fill the shape.
-
-    autograd's own slicing works with any index, and pays for it: its gradient visits the entries one by
-    one.  Here the gradient is added into its place in one stroke, without a zero for all other places.
-    """
+def piece(vector: Array, start: int, shape: tuple[int, ...]) -> Array:
+    """The entries of the vector from `start` on, as many as the shape has, in that shape."""
     return vector[start:start + math.prod(shape)].reshape(shape)
 
 
-def _piece_vjp(ans, vector, start, shape):
-    def vjp(g):
-        def add_into(total):
+def _piece_vjp(ans: Array, vector: Array, start: int, shape: tuple[int, ...]) -> Callable:
+    """The gradient of the vector: g at the piece's place, and zero everywhere else.
+
+    autograd sums the gradients of all pieces.  Instead of a long vector that is nearly all zeros,
+    it gets a `SparseObject`: a function that adds g to the piece's place in that sum.
+    """
+    def vjp(g: Array) -> SparseObject:
+        def add_to(total: Array) -> Array:
             total[start:start + g.size] += g.ravel()
             return total
-        return SparseObject(vspace(vector), add_into)
+        return SparseObject(vspace(vector), add_to)
     return vjp
 
 
