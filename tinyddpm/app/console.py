@@ -1,15 +1,16 @@
 """The terminal: what all commands and demos share.
 
-Errors in one sentence, arguments checked as they are parsed, progress bars, the ledger as a table, JSON and pictures.
+Errors in one sentence, types of arguments, progress bars, the ledger as a table, JSON and pictures.
 """
 import argparse
 import json
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def one_sentence_for_mistakes() -> Iterator[None]:
             stream.reconfigure(errors="replace")  # for a terminal that cannot print ±
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+        # A handler that somebody has set stays; so does nohup's, which ignores SIGHUP.
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
         yield

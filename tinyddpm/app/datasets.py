@@ -1,8 +1,9 @@
 """Open a data set by its name: a toy, MNIST, or your own file."""
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +19,11 @@ TOY_SEED = 2006_11239  # of a toy's held-out points
 class DataSet(NamedTuple):
     """Data to train on, and data held out for the ledger.
 
-    kind       "points", (N, D) float64, or "images", uint8
-    draw       (rng, n) → n items to train on
-    shift, scale   for points x_0 = (item − shift)/scale, each (D,); images are mapped to [−1, 1] instead
-    sha256     of the items to train on, if they are a finite set
+    kind            "points", (N, D) float64, or "images", (N, H, W) or (N, H, W, C) uint8
+    draw            (rng, n) → n items to train on
+    held_out        items that are never trained on
+    shift, scale    (D,) for points: x_0 = (item − shift)/scale; not used for images
+    sha256          of the items to train on, if they are a finite set
     """
 
     name: str
@@ -34,11 +36,13 @@ class DataSet(NamedTuple):
 
 
 def open_data(name: str, held_out: int = 2000) -> DataSet:
-    """The data set of that name: a toy, "mnist", "mnist_full", a folder of MNIST's idx files, or your own file.
+    """The data set of that name.
 
-    Toys are drawn afresh for every batch.  A tenth of the rows of your own file is held out; points are shifted
-    and scaled to mean 0 and variance 1 in each coordinate.  The shipped digits are few, and a network soon overfits to
-    them: so half of the digits in a batch are shifted by up to one pixel.
+    name: a toy of `toys.TOYS`, "mnist", "mnist_full", a folder of MNIST's idx files, or your own
+    .npy, .npz or .csv file.
+    A toy is sampled anew for every batch.  Of your own file a tenth of the rows is held out; points
+    are shifted and scaled to mean 0 and variance 1 in each coordinate.  The digits of "mnist" are
+    so few that a network overfits to them; so half of each batch is shifted by up to one pixel.
     held_out: the largest number of held-out items.
     ValueError: no such data set, or data that cannot be trained on.
     """
@@ -56,17 +60,19 @@ def open_data(name: str, held_out: int = 2000) -> DataSet:
         raise ValueError(f"data = {name!r} is no data set: choose among {', '.join(toys.TOYS)}, "
                          f"mnist, mnist_full, or give a .npy, .npz or .csv file")
     if len(rows) < 2 or len(held) < 2:
-        raise ValueError(f"data = {name!r} has {len(rows)} rows to train on and {len(held)} held out: "
-                         f"each must be 2 or more")
+        raise ValueError(f"data = {name!r} has {len(rows)} rows to train on and {len(held)} held "
+                         f"out: each must be 2 or more")
 
     def draw(rng: np.random.Generator, n: int) -> Array:
         items = rows[rng.integers(len(rows), size=n)]
         return random_shift(items, rng, 1, share=0.5) if name == "mnist" else items
 
-    is_points = rows.ndim == 2
-    shift, scale = _shift_and_scale(name, rows) if is_points else (np.zeros(1), np.ones(1))
+    kind, shift, scale = "images", np.zeros(1), np.ones(1)
+    if rows.ndim == 2:
+        kind = "points"
+        shift, scale = _shift_and_scale(name, rows)
     sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-    return DataSet(name, "points" if is_points else "images", draw, held[:held_out], shift, scale, sha256)
+    return DataSet(name, kind, draw, held[:held_out], shift, scale, sha256)
 
 
 def _toy(name: str, held_out: int) -> DataSet:
@@ -80,7 +86,7 @@ def _toy(name: str, held_out: int) -> DataSet:
 
 
 def _shift_and_scale(name: str, points: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each coordinate.  ValueError: one that is zero or not finite."""
+    """Mean and standard deviation of each coordinate.  ValueError: one is not finite, or zero."""
     is_constant = points.min(0) == points.max(0)
     if is_constant.any():
         raise ValueError(f"data = {name!r} has the same value in every row of column "
@@ -88,6 +94,6 @@ def _shift_and_scale(name: str, points: Array) -> tuple[Array, Array]:
     with np.errstate(over="ignore", invalid="ignore"):  # checked below
         shift, scale = points.mean(0), points.std(0)
     if not (np.isfinite(shift) & np.isfinite(scale) & (scale > 0)).all():
-        raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to hold "
-                         f"their variance: use other units")
+        raise ValueError(f"data = {name!r} has numbers too large or too small for a float64 to "
+                         f"hold their variance: use other units")
     return shift, scale

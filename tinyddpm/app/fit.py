@@ -1,11 +1,12 @@
-"""Fit: the training of a run, with checkpoints.
+"""Train a run, with checkpoints and a log.
 
-`method` turns the names in the settings into functions, once; `fit` passes them to `training.train` and keeps the log.
+`method` finds the functions that the settings name; `fit` gives them to `training.train`.
 """
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from autograd import value_and_grad
@@ -33,7 +34,7 @@ class Method(NamedTuple):
 
 
 def method(run: Run) -> Method:
-    """The functions that the run's settings name."""
+    """The loss and the optimiser that the run's settings name, and what goes with them."""
     network, draw_times = run.network, training.draw_times
     match run.settings["loss"]:
         case "simple":
@@ -61,11 +62,12 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         bar: Any = None, every: float = 60.0) -> Run:
     """Train the run to its last step, or for its minutes; returns the run with its new state.
 
-    folder   where a checkpoint is written at the start, at the end, on Ctrl-C, and every `every` seconds.  It is always of
-             the end of a step, so that `load` and `fit` go on from it without losing or repeating one.
-             Hold the folder by `locked` meanwhile.
+    folder   where checkpoints are written, while it is `locked`; None: nowhere
     bar      a progress bar like tqdm's, with n, update(n) and set_postfix(loss=…)
-    FloatingPointError: the training has diverged; the last checkpoint stays as it is.
+    every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too
+    A checkpoint is the state at the end of a step, so `load` and `fit` continue without losing or
+    repeating one.
+    FloatingPointError: the training has diverged; the last checkpoint is kept.
     """
     settings = run.settings
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
@@ -104,12 +106,13 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
 
     try:
         checkpoint()
-        with one_blas_thread():  # `train` asks for this at each step; here it is switched only once
+        with one_blas_thread():  # `train` does this at each step; around the loop it costs less
             for step in steps:
                 is_over = by_clock and elapsed() >= limit
                 if step.state.step % 10 == 0 or is_over:
                     log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
-                latest = step.state, rng.bit_generator.state  # one assignment: Ctrl-C cannot part the two
+                # In one assignment, because Ctrl-C may come between two.
+                latest = step.state, rng.bit_generator.state
                 average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
                 if bar is not None:
                     bar.set_postfix(loss=f"{average:.4f}", refresh=False)

@@ -1,4 +1,4 @@
-"""What a run holds, and what follows from it: the denoiser, the decoder, and the way from data to x_0 and back."""
+"""What a run holds, and what follows from it: network, denoiser, decoder, data to x_0 and back."""
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,13 +38,13 @@ class Run(NamedTuple):
 
     @property
     def predicts(self) -> str:
-        """What the network's output means.  A `pixel_network` turns the prior of each pixel into x̂_0 itself."""
+        """What the network returns: for "prior" this is x̂_0, see `pixels.pixel_network`."""
         predicts = self.settings["predicts"]
         return "x_0" if predicts == "prior" else predicts
 
     @property
     def denoiser(self) -> Denoiser:
-        """(x_t, t) → ε̂, or the pair (ε̂, log_var_fraction) if the variance is learned; with the averaged weights."""
+        """(x_t, t) → ε̂, or (ε̂, log_var_fraction) for a learned variance; with the EMA weights."""
         denoiser = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
         return denoise_in_halves(denoiser, LEAST[self.settings["kind"]])
 
@@ -55,14 +55,15 @@ class Run(NamedTuple):
 
     @property
     def clip(self) -> tuple[float, float] | None:
-        """The range of x_0, in which sampler and ledger keep x̂_0: [−1, 1] for images, None for points."""
+        """The range of the data, to which x̂_0 is clipped: (−1, 1) for images, None for points."""
         return (-1, 1) if self.is_images else None
 
     def encode(self, items: Array) -> Array:
         """Data → x_0, float64.  ValueError: items of another shape than the run's."""
         if list(items.shape[1:]) != self.settings["shape"]:
+            shape = tuple(self.settings["shape"])
             raise ValueError(f"the data has items of shape {items.shape[1:]}: "
-                             f"this run was trained on items of shape {tuple(self.settings['shape'])}")
+                             f"this run was trained on items of shape {shape}")
         if self.is_images:
             return from_levels(items).astype(np.float64)
         return (items - np.array(self.settings["shift"])) / np.array(self.settings["scale"])
@@ -75,10 +76,11 @@ class Run(NamedTuple):
 
     def ledger(self, items: Array, rng: np.random.Generator, denoiser: Denoiser | None = None,
                **options: Any) -> elbo.Ledger:
-        """`elbo.ledger` of data, in nats for the data's own units.
+        """`elbo.ledger` of data, as nats of a density in the data's own units.
 
-        x_0 = (item − shift)/scale has a density that is larger by the factor `scale`, so log(scale) is added to
-        L_0.  denoiser: the run's own by default.  options: those of `elbo.ledger`.
+        An item is shift + scale·x_0, so its density is that of x_0 divided by scale (the product
+        over coordinates), and log(scale) is added to L_0.
+        denoiser: the run's own by default.  options: those of `elbo.ledger`.
         """
         options = {"variance": self.settings["variance"], "decoder": self.decoder,
                    "clip": self.clip, **options}
@@ -90,7 +92,11 @@ class Run(NamedTuple):
 
 
 def make_network(settings: Settings, schedule: Schedule, table: Any = None) -> Network:
-    """The network of these settings: an MLP for points, a U-Net for images.  ValueError: too many weights."""
+    """The network of these settings: an MLP for points, a U-Net for images.
+
+    table: `pixels.Table`, if the network predicts the prior of pixels.
+    ValueError: too many weights.
+    """
     shape, options = settings["shape"], settings["network"]
     learned = settings["variance"] == "learned"
     channels = shape[2] if len(shape) == 3 else 1
@@ -102,5 +108,6 @@ def make_network(settings: Settings, schedule: Schedule, table: Any = None) -> N
     else:
         network = conv_denoiser(channels, learn_variance=learned, **options)
     if count(network.layout) > MOST_WEIGHTS:
-        raise ValueError(f"network = {options}: it would have more than {MOST_WEIGHTS} weights")
+        raise ValueError(f"network = {options}: it would have more than {MOST_WEIGHTS} weights; "
+                         f"choose smaller sizes")
     return network

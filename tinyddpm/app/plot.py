@@ -1,18 +1,37 @@
-"""Every picture that more than one place draws; the colours of all: one for data, one for the model, one for what is exact.
+"""Pictures and films that the commands and several demos draw, and the colours of all pictures.
 
-Each function returns a Figure.  They are matplotlib's own objects, made without pyplot: no window opens and no global state changes.
-`figure.savefig(path)` writes one; an animation goes through `save_animation`.
+The functions return matplotlib's own Figure or animation, made without pyplot: no window opens, and
+no global state changes.  `figure.savefig(path)` writes a figure, `save_animation` a film.
+Only the functions import matplotlib, so importing this module is fast.
 """
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from ..elbo import Ledger
+from ..gaussian import Array
+
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The colours of data, of the model, of exact values, and of lines in the background.
 DATA, MODEL, EXACT, FAINT = "#2a6fbb", "#e07b39", "#222222", "#b8b8b8"
-OTHERS = ("#7b5aa6", "#3a9e8f", "#c2436b")  # for models beside the model
+OTHERS = ("#7b5aa6", "#3a9e8f", "#c2436b")  # of other models
 FILM_DPI = 80
 
 
-def new_figure(columns=1, width=4.2, height=4.2, rows=1, **options):
-    """(Figure, its axes: (columns,), or (rows, columns) of more rows), each `width` × `height` inches; options of `subplots`."""
-    from matplotlib.figure import Figure  # here, because those who only compute need not wait for it
+def new_figure(columns: int = 1, width: float = 4.2, height: float = 4.2, rows: int = 1,
+               **options: Any) -> tuple[Figure, Any]:
+    """(Figure, its axes): axes (columns,), or (rows, columns) if there is more than one row.
+
+    width, height: of each of the axes, in inches.  options: those of `Figure.subplots`.
+    """
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained", dpi=110)
     axes = np.atleast_1d(figure.subplots(rows, columns, **options))
@@ -21,8 +40,11 @@ def new_figure(columns=1, width=4.2, height=4.2, rows=1, **options):
     return figure, axes
 
 
-def draw_points(ax, x, colour, title, limit=None):
-    """Points on one axis: a histogram in one dimension, otherwise the first two coordinates."""
+def draw_points(ax: Axes, x: Array, colour: str, title: str, limit: float | None = None) -> None:
+    """Points (N, D): a histogram if D is 1, otherwise the first two coordinates.
+
+    limit: the axes show −limit…limit.
+    """
     if x.shape[1] == 1:
         ax.hist(x[:, 0], bins=80, color=colour, density=True)
     else:
@@ -33,12 +55,12 @@ def draw_points(ax, x, colour, title, limit=None):
     ax.set_title(title)
 
 
-def reach(*clouds):
-    """Half the side of a square about the origin that shows nearly all of every cloud."""
+def reach(*clouds: Array) -> float:
+    """A limit for `draw_points` that shows nearly all points of every cloud."""
     return 1.1 * max(np.quantile(abs(cloud), 0.998) for cloud in clouds)
 
 
-def scatter(clouds):
+def scatter(clouds: dict[str, tuple[Array, str]]) -> Figure:
     """Clouds of points side by side.  clouds: {title: (points (N, D), colour)}."""
     figure, axes = new_figure(len(clouds))
     limit = reach(*(x for x, _ in clouds.values()))
@@ -47,24 +69,30 @@ def scatter(clouds):
     return figure
 
 
-def reverse_path(data, path, moments=(1, 0.5, 0.4, 0.3, 0)):
-    """The reverse chain from noise to samples at a few moments t/T, and the data it should end as.
+def reverse_path(data: Array, path: Array,
+                 moments: tuple[float, ...] = (1, 0.5, 0.4, 0.3, 0)) -> Figure:
+    """The reverse chain from noise to samples, and beside it the data.
 
-    data: (N, 2); path: (T + 1, M, 2), the chain from x_T (first) to x_0 (last).
+    data: (N, 2).  path: (T + 1, M, 2), the chain from x_T to x_0.  moments: the t/T that are drawn.
     """
     figure, axes = new_figure(len(moments) + 1, 2.6, 2.9)
     limit, T = reach(data, path[0]), len(path) - 1
+    names = {T: ", noise", 0: ", samples"}
     for ax, moment in zip(axes, moments):
         t = round(moment * T)
-        draw_points(ax, path[T - t], MODEL, f"t = {t}" + {0: ", samples", T: ", noise"}.get(t, ""), limit)
+        draw_points(ax, path[T - t], MODEL, f"t = {t}" + names.get(t, ""), limit)
     draw_points(axes[-1], data, DATA, "data", limit)
     for ax in axes:
         ax.axis("off")
     return figure
 
 
-def to_canvas(images, columns=None, gap=2):
-    """Images (N, H, W) or (N, H, W, C), uint8, tiled into one (rows·(H + gap), columns·(W + gap), C or 3)."""
+def to_canvas(images: Array, columns: int | None = None, gap: int = 2) -> Array:
+    """One image of many: uint8 (height, width, 3), with white gaps between its tiles.
+
+    images: uint8 (N, H, W) or (N, H, W, C), row by row.  Of C = 3 or more channels the first three
+    are red, green and blue; of fewer the first is grey.
+    """
     images = images[..., None] if images.ndim == 3 else images
     N, H, W, C = images.shape
     columns = columns or int(np.ceil(np.sqrt(N)))
@@ -73,21 +101,22 @@ def to_canvas(images, columns=None, gap=2):
     for i, image in enumerate(images):
         canvas[i // columns, :H, i % columns, :W] = image
     canvas = canvas.reshape(rows * (H + gap), columns * (W + gap), C)[:-gap, :-gap]
-    return np.repeat(canvas, 3, 2) if C == 1 else canvas[..., :3] if C >= 3 else np.repeat(canvas[..., :1], 3, 2)
+    return canvas[..., :3] if C >= 3 else np.repeat(canvas[..., :1], 3, 2)
 
 
-def image_grid(images, title="", columns=None):
+def image_grid(images: Array, title: str = "", columns: int | None = None) -> Figure:
     """A grid of images, uint8 (N, H, W) or (N, H, W, C)."""
     canvas = to_canvas(images, columns)
-    figure, (ax,) = new_figure(1, 6, 6 * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0))
+    height = 6 * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0)
+    figure, (ax,) = new_figure(1, 6, height)
     ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
     ax.set_title(title)
     return figure
 
 
-def draw_table(ax, images, columns=(), rows=()):
-    """Images (R, C, H, W), uint8, on one axis as a table, with words above its columns and to the left of its rows."""
+def draw_table(ax: Axes, images: Array, columns: Any = (), rows: Any = ()) -> None:
+    """A table of images, uint8 (R, C, H, W).  columns, rows: the words above and to the left."""
     R, C, H, W = images.shape
     ax.imshow(to_canvas(images.reshape(R * C, H, W), C), interpolation="nearest")
     ax.set_xticks((W + 2) * np.arange(len(columns)) + (W - 1) / 2, columns)
@@ -109,12 +138,13 @@ def schedules(named):
     return figure
 
 
-def ledger_per_t(ledger, exact=None):
-    """Every L_{t−1} with its standard error, and the exact terms (T + 1,) where they are known."""
+def ledger_per_t(ledger: Ledger, exact: Array | None = None) -> Figure:
+    """Every L_{t−1} with two standard errors.  exact: (T + 1,), the terms of the best denoiser."""
     mean, error = ledger.per_t()
     figure, (ax,) = new_figure(1, 6.5, 3.4)
     t = np.arange(2, len(mean))
-    ax.fill_between(t, (mean - 2 * error)[1:-1], (mean + 2 * error)[1:-1], color=MODEL, alpha=0.25, linewidth=0)
+    low, high = mean - 2 * error, mean + 2 * error
+    ax.fill_between(t, low[1:-1], high[1:-1], color=MODEL, alpha=0.25, linewidth=0)
     ax.plot(t, mean[1:-1], color=MODEL, label="model, ± 2 standard errors")
     if exact is not None:
         ax.plot(t, exact[1:-1], color=EXACT, linewidth=1, label="the optimal denoiser, exact")
@@ -137,8 +167,8 @@ def animate_points(path, frames=60, title="t = {t}"):
     return film(figure, show, len(path), frames)
 
 
-def animate_clouds(paths, limit=2.6):
-    """Several chains side by side, their names under them: {name: (F, N, 2), frame by frame}.  Returns a matplotlib animation."""
+def animate_clouds(paths: dict[str, Array], limit: float = 2.6) -> FuncAnimation:
+    """Several chains side by side, as a film.  paths: {name: (frames, N, 2)}."""
     figure, axes = new_figure(len(paths), 1.6, 1.85)
     dots = []
     for ax, (name, path) in zip(axes, paths.items()):
@@ -146,48 +176,60 @@ def animate_clouds(paths, limit=2.6):
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         ax.axis("off")
         ax.set_title(name, y=-0.14, fontsize=11)
-    length = min(map(len, paths.values()))
+    length = min(len(path) for path in paths.values())
 
-    def show(i):
+    def show(i: int) -> None:
         for dot, path in zip(dots, paths.values()):
             dot.set_offsets(path[i])
     return film(figure, show, length, length)
 
 
-def animate_images(path, frames=60, columns=None):
-    """The reverse chain as a film: path (T + 1, N, H, W), uint8, from x_T to x_0.  Returns a matplotlib animation.
+def animate_images(path: Array, frames: int = 60, columns: int | None = None) -> FuncAnimation:
+    """The reverse chain as a film.  path: uint8 (T + 1, N, H, W), from x_T to x_0.
 
-    Noise does not compress: so there are 16 greys, and every pixel is exactly 2×2 of the film's.
+    A film of noise makes a large file.  To keep it small there are 16 levels of grey, and each
+    pixel is exactly 2×2 pixels of the film.
     """
     from matplotlib.figure import Figure
 
-    def canvas(i):
-        return to_canvas(np.round(path[i] / 17).astype(np.uint8) * 17, columns).repeat(2, 0).repeat(2, 1)
+    def canvas(i: int) -> Array:
+        sixteen_greys = np.round(path[i] / 17).astype(np.uint8) * 17
+        return to_canvas(sixteen_greys, columns).repeat(2, 0).repeat(2, 1)
 
     height, width, _ = canvas(0).shape
     figure = Figure(figsize=(width / FILM_DPI, height / FILM_DPI), dpi=FILM_DPI)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.axis("off")
     picture = ax.imshow(canvas(0), interpolation="nearest")
-    return film(figure, lambda i: picture.set_data(canvas(i)), len(path), frames)
+
+    def show(i: int) -> None:
+        picture.set_data(canvas(i))
+    return film(figure, show, len(path), frames)
 
 
-def film(figure, show, length, frames=60):
-    """An animation of `length` moments, of which `frames` are seen: show(i) makes the figure show the i-th."""
+def film(figure: Figure, show: Callable[[int], None], length: int,
+         frames: int = 60) -> FuncAnimation:
+    """A film of at most `frames` frames, evenly spread over 0…length − 1.
+
+    show: it changes the figure so that it shows frame i.  The last frame is repeated ten times.
+    """
     from matplotlib.animation import FuncAnimation
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
     show(0)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once: it would take as long as the drawing, frame by frame
+    figure.set_layout_engine("none")  # the layout is that of frame 0; to repeat it is slow
     chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).round().astype(int))
-    # The last frame stays for a moment: it is what one came to see.
-    return FuncAnimation(figure, show, frames=[*chosen, *[length - 1] * 10], interval=66, repeat=True)
+    order = [*chosen, *[length - 1] * 10]
+    return FuncAnimation(figure, show, frames=order, interval=66, repeat=True)
 
 
-def save_animation(animation, path):
-    """Write .gif (by Pillow) or .html (matplotlib's player; opens from disk).  ValueError: another ending."""
+def save_animation(animation: FuncAnimation, path: Any) -> None:
+    """Write a film as .gif, by Pillow, or as .html, with matplotlib's player.
+
+    ValueError: a path that ends in neither.
+    """
     path = str(path)
     if path.endswith(".gif"):
         animation.save(path, writer="pillow", dpi=FILM_DPI)

@@ -29,8 +29,9 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
           **choices: Any) -> tuple[Run, np.random.Generator]:
     """An untrained run on a data set, and the generator to train it with.
 
-    recipe: "best" or "ddpm", see settings.py.  choices: settings that replace the recipe's; None is no choice.
-    minutes=…: the training ends after so much time, whatever `steps` says.
+    recipe: "best" or "ddpm", see settings.py.
+    choices: settings that replace those of the recipe, where they are not None.  With `minutes` the
+    training ends after so much time, and not after `steps`.
     ValueError: settings that `check_settings` refuses.
     """
     settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind,
@@ -47,7 +48,7 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
 
 
 def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Table:
-    """The table of pixel priors, from the histograms of a few thousand images (fewer if they are large)."""
+    """`pixels.Table` for the histograms of a few thousand images, or of fewer if they are large."""
     size = dataset.held_out[0].size
     at_least = min(100, MOST_NUMBERS // size)
     n = int(np.clip(2 ** 22 // size, at_least, 2 ** 13))
