@@ -247,7 +247,7 @@ def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
     *itertools.product([10, 1e30], ["mnist"],
                        [["--predicts", "eps"], ["--loss", "v"], ["--loss", "hybrid"]])])
 def test_every_loss_tells_a_divergence(tmp_path, capsys, rate, data, options):
-    """The last checkpoint can be sampled from, even if each step is saved and the first diverges."""
+    """The last checkpoint can be sampled from, even if every step is saved."""
     small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000"]
     every = 60 if rate == 10 else 1e-9
     message = refused(capsys, "train", "--data", data, "--out", tmp_path / "run",
