@@ -7,10 +7,9 @@ import pytest
 
 from autograd import value_and_grad
 
-from tinyddpm import (State, ancestral_sampling, as_denoiser, conv_denoiser, cosine, final_sample, log_snr_uniform, mlp,
+from tinyddpm import (State, ancestral_sampling, as_denoiser, cosine, final_sample, log_snr_uniform, mlp,
     oracle, simple_loss, toy, train)
 from tinyddpm.network import threads
-from tinyddpm.images import muon
 from tinyddpm.network.weights import pack, unpack
 from tinyddpm.sampling import SamplingStep
 from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves
@@ -52,52 +51,6 @@ def test_algorithm_1_is_training_without_options():
                      learning_rate=lambda step, progress: 0.1, optimiser=descent)
     assert (bare == last.state.weights).all() and (bare != weights).any()
     assert last.state.step == 5 and last.loss < 1.2
-
-
-@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (1, 4)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_orthogonalised_matrix_has_the_same_directions_and_one_length(shape, dtype):
-    matrix = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    U, _, Vt = np.linalg.svd(matrix, full_matrices=False)
-    found = muon.orthogonalised(matrix)
-    assert found.dtype == dtype and found == pytest.approx(U @ Vt, abs=1e-4 if dtype == np.float32 else 1e-10)
-    assert not muon.orthogonalised(0 * matrix).any()  # a layer behind one that starts silent
-
-
-@pytest.mark.parametrize("decades", [1, 3, 5, 20])
-@pytest.mark.parametrize("shape", [(288, 32), (64, 200)])
-def test_no_direction_is_longer_than_one_where_float32_knows_it_no_more(shape, decades):
-    rng, n = np.random.default_rng(0), min(shape)
-    U, V = (np.linalg.qr(rng.standard_normal((side, n)))[0] for side in shape)
-    s = 10 ** np.linspace(0, -decades, n)
-    found = np.linalg.svd(muon.orthogonalised(((U * s) @ V.T).astype(np.float32)))[1]
-    assert found.max() < 1.1 and (found > 0.9).sum() >= (s > 1e-3).sum()
-
-
-def test_muon_is_adam_but_for_the_hidden_matrices():
-    """These go along the orthogonalised average of their gradients, as the recursion written out does."""
-    network = conv_denoiser(width=4, inner_blocks=1)
-    template = network.init(np.random.default_rng(0))
-    state, rng = initial_state(network, np.random.default_rng(0)), np.random.default_rng(1)
-    step, other, m = muon.muon(network.layout), state, 0
-    gradients = [rng.standard_normal(state.weights.shape).astype(np.float32) for _ in range(3)]
-    for g in gradients:
-        before = state.weights.copy()
-        previous, state, other = state, step(state, g, 0.01), adam_in_place(other, g, 0.01)
-        assert (previous.weights == before).all()  # a State that was handed over never changes
-    ours, adams = (unpack(s.weights, template) for s in (state, other))
-    for name in ("first", "last"):
-        assert (ours[name]["w"] == adams[name]["w"]).all()
-    assert (ours["time"][1]["w"] == adams["time"][1]["w"]).all() and (ours["middle"][0]["time"]["w"] != adams["middle"][0]["time"]["w"]).any()
-    block, start = ours["middle"][0]["in"], template["middle"][0]["in"]
-    assert (block["b"] == adams["middle"][0]["in"]["b"]).all() and block["w"].shape == (3, 3, 8, 8)
-    w = start["w"].astype(float).reshape(72, 8)
-    for g in gradients:
-        g = unpack(g, template)["middle"][0]["in"]["w"].reshape(72, 8).astype(float)
-        m = 0.95 * m + 0.05 * g
-        U, _, Vt = np.linalg.svd(0.95 * m + 0.05 * g, full_matrices=False)
-        w = w - 0.01 * 0.2 * np.sqrt(72) * U @ Vt
-    assert block["w"].reshape(72, 8) == pytest.approx(w, abs=1e-5) and state.weights.dtype == np.float32
 
 
 def test_ema_is_its_closed_form():

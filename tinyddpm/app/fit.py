@@ -13,13 +13,13 @@ from autograd import value_and_grad
 
 from .. import elbo, training
 from ..gaussian import Array
-from ..images import bits, muon
+from ..images import bits, muon, pixels
 from ..network import Network
 from ..network.threads import gradient_in_halves, one_blas_thread
 from ..reverse import variance_table
 from .datasets import DataSet
 from .folder import read_log, save
-from .model import Run, make_network
+from .model import Run
 from .settings import LEAST
 
 
@@ -47,12 +47,9 @@ def method(run: Run) -> Method:
         case "hybrid":
             loss = partial(elbo.hybrid_loss, decoder=run.decoder)
         case _:  # "bits"
-            left = bits.unexplained(run.schedule, run.table)
-            loss = bits.bits_loss(left)
-            draw_times = bits.draw_times_by(bits.bit_share(run.schedule, left))
-            # The same weights without log_var_fraction, which this loss does not use.
-            network = make_network({**run.settings, "variance": "beta"}, run.schedule, run.table)
-    optimiser = training.adam_in_place
+            loss, draw_times = bits.loss_and_times(run.schedule, run.table)
+            network = pixels.mean_only(network)
+    optimiser: training.Optimiser = training.adam_in_place
     if run.settings["optimiser"] == "muon":
         optimiser = muon.muon(network.layout)
     return Method(network, run.predicts, loss, draw_times, optimiser)

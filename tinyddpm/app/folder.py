@@ -153,7 +153,7 @@ def _read_checkpoint(file: Any) -> dict[str, Array]:
 
 def _table(arrays: dict[str, Array], schedule: Schedule) -> pixels.Table:
     kinds = len(arrays["share"])
-    rows = np.ptp(schedule.log_snr[1:]) / pixels.Table.step
+    rows = np.ptp(schedule.log_snr[1:]) / pixels.Table.spacing
     if rows * max(8, kinds) > MOST_ROWS:
         raise ValueError(f"share has {kinds} kinds of images at {rows:.0f} noise levels: "
                          f"their product is at most {MOST_ROWS}")

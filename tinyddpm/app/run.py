@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import training
 from ..images import pixels
+from ..images.histograms import fit_histograms
 from ..schedule import Schedule
 from .datasets import DataSet, open_data
 from .fit import fit
@@ -53,4 +54,4 @@ def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Tabl
     at_least = min(100, MOST_NUMBERS // size)
     n = int(np.clip(2 ** 22 // size, at_least, 2 ** 13))
     images = dataset.draw(np.random.default_rng(seed), n)
-    return pixels.Table(pixels.fit_histograms(images), schedule)
+    return pixels.Table(fit_histograms(images), schedule)

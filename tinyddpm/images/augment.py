@@ -1,9 +1,11 @@
-"""More digits from few: shifted ones."""
+"""Random shifts: more training images from few."""
 import numpy as np
 
+from ..gaussian import Array
 
-def random_shift(images: np.ndarray, rng: np.random.Generator, max_shift: int,
-                 share: float = 1.0) -> np.ndarray:
+
+def random_shift(images: Array, rng: np.random.Generator, max_shift: int,
+                 share: float = 1.0) -> Array:
     """The images, a random share of them shifted up or down and left or right.
 
     images: (N, H, W); black, 0, fills the pixels that a shift leaves empty.

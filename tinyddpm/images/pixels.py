@@ -1,178 +1,252 @@
-"""Pixels: what is known of one grey pixel is computed, and the network learns only what the others say of it.
+"""Bayes' rule for one pixel, and a network that adds what the other pixels tell.
 
-A pixel is one of 256 levels z_k, and a histogram says how often it is which, π_k.  Seen through noise, as
-y = x_t/√ᾱ_t = z + N(0, 1/SNR_t), Bayes' rule is a sum over 256 levels:
-    p(z_k | y) ∝ π_k·exp(−½·SNR_t·(y − z_k)²),        D(y) = Σ_k z_k·p(z_k | y).
-D is the best guess that looks at no other pixel.  As a denoiser it needs no training, and its −ELBO is the
-histogram's entropy (on a fine grid: the entropy is ½∫ error·dSNR; Guo, Shamai & Verdú 2005).
+A pixel of an image has one of 256 values, and some of them are frequent.  What follows from that
+about a single pixel can be computed; a network need not learn it.
 
-The network is asked for the rest: for the pixel's prior as its neighbours know it, in three numbers.  A mean m and
-a precision τ, as if the neighbours were one more noisy sight of the pixel; and c for the level that is by far the most
-frequent (the black around a digit), which no Gaussian can single out:
-    p(z_k | all) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·(e^c if z_k is that level, otherwise exp(−½·τ·(m − z_k)²)).
-Its mean is x̂_0, and its variance says how sure that is (reverse.fraction_from_variance).  Two Gaussians multiply to one of
-precision SNR + τ about the weighted mean, so one table over y and log SNR, made once, answers for whatever the
-network says; and it need not learn to copy what x_t shows.
+1. One pixel.  Level k has the value z_k = k/127.5 − 1.  It occurs with probability π_k, the prior
+(see `histograms`).  Divided by √ᾱ_t, x_t is an observation of the pixel's value z,
+    y = x_t/√ᾱ_t = z + noise,   noise ~ N(0, 1/SNR_t),   SNR_t = ᾱ_t/(1 − ᾱ_t).
+The precision of an observation is one over the variance of its noise: here SNR_t.  By Bayes' rule
+    p(z_k | y) ∝ π_k·exp(−½·SNR_t·(y − z_k)²),
+and dividing these 256 numbers by their sum gives the posterior.  Its mean,
+    D(y) = Σ_k z_k·p(z_k | y),
+is the guess of x_0 with the least squared error among all guesses that use no other pixel.
 
-Images differ in their histograms: one scan is white at 252, the next at 254.  So there are a few kinds, found by EM,
-and Bayes' rule over all pixels says which an image is likely to be.
+How good is D?  If σ_t² = β̃_t, then L_{t−1} = ½·(SNR_{t−1} − SNR_t)·E[(x_0 − x̂_0)²].  On a fine
+grid, from high SNR to low, the sum of these terms tends to ½·∫E[(z − D)²] dSNR.  This integral is
+the entropy of the histogram, −Σ_k π_k·log π_k (Guo, Shamai & Verdú 2005, arXiv cs/0412108).  So the
+−ELBO of D is this entropy, if σ_t² = β̃_t and there is one kind of image; β_t costs more.
+
+2. The network.  For each pixel it outputs three numbers, m, τ and c.  The first two act as a second
+observation of the pixel, with value m and precision τ.  The third is for z_top, the most frequent
+level in all images (the black around a digit): a Gaussian cannot single out one level, so there e^c
+takes its place.
+    p(z_k | x_t) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·exp(−½·τ·(m − z_k)²)     for k ≠ top
+    p(z_top | x_t) ∝ π_top·exp(−½·SNR_t·(y − z_top)²)·e^c
+
+3. The product of two Gaussians.  With the precision P = SNR_t + τ and the weighted mean
+w = (SNR_t·y + τ·m)/P,
+    SNR_t·(y − z)² + τ·(m − z)² = P·(w − z)² + (SNR_t·τ/P)·(y − m)²     for every z.
+So two observations act as one, with value w and precision P, because the last term does not depend
+on z.  A sum over the levels thus depends on two numbers only, w and P.  `Table` has these sums on a
+grid of both, and is computed once, before training.
+
+4. Mean and variance.  Let μ and s² be the mean and the variance over all levels but the top, and p
+the probability of the top.  Then
+    x̂_0 = p·z_top + (1 − p)·μ,
+    Var(x_0 | x_t) = p·(z_top − x̂_0)² + (1 − p)·(s² + (μ − x̂_0)²).
+The first is the network's guess.  The second gives σ_t² (see `variance`).
+
+5. Kinds of image.  Each kind has a prior of its own.  By Bayes' rule for all pixels of an image
+    p(kind | x_t) ∝ share(kind)·Π_pixels Σ_k π_k·exp(−½·SNR_t·(y − z_k)²).
+With these weights x̂_0 is averaged over the kinds, and then the variance about this average.
 """
-from typing import Any, NamedTuple
+from typing import Any
 
-import autograd.numpy as np
-import numpy
+import autograd.numpy as anp
+import numpy as np
 from autograd.tracer import getval
 
+from ..decoder import HALF_RANGE
+from ..gaussian import Array
 from ..network.layers import Network, in_dtype_of
 from ..network.primitives import sigmoid
-from ..schedule import cast_like
-from .variance import fraction_from_variance
 from ..network.threads import one_blas_thread
+from ..network.weights import Weights
+from ..oracle import softmax
+from ..schedule import Schedule, cast_like
+from .histograms import Histograms, check_histograms
+from .variance import fraction_from_variance
 
-LEVELS = numpy.arange(256) / 127.5 - 1
-
-
-class Histograms(NamedTuple):
-    """A mixture of histograms.  share: (K,), of the images that are of each kind; levels: (K, 256), its π_k."""
-
-    share: Any
-    levels: Any
+LEVELS = np.arange(256) / HALF_RANGE - 1
 
 
-def fit_histograms(images, kinds=6, rounds=60):
-    """`Histograms` of images, uint8 (N, …), as if an image were independent draws from one of `kinds` histograms.
-
-    EM: each image is shared out by its likelihoods, each histogram made anew from its shares.  What a kind has
-    not seen it takes from all images, and what they have not from the uniform, so no level is impossible.
-    """
-    counts = numpy.stack([numpy.bincount(image.ravel(), minlength=256) for image in images]).astype(float)
-    pooled = counts.sum(0) + 0.5
-    responsible = numpy.random.RandomState(0).dirichlet(numpy.full(kinds, 0.3), len(images))
-    with one_blas_thread():  # its products are small
-        for _ in range(rounds):
-            levels = responsible.T @ counts + 50 * pooled / pooled.sum()
-            levels /= levels.sum(1, keepdims=True)
-            share = responsible.mean(0) + 1e-9
-            responsible = _softmax(numpy.log(share) + counts @ numpy.log(levels).T, axis=1)
-    return Histograms(share / share.sum(), levels)
-
-
-def _softmax(logits, axis):
-    weights = numpy.exp(logits - logits.max(axis, keepdims=True))
-    return weights / weights.sum(axis, keepdims=True)
-
+# The sums over the levels.
 
 class Table:
-    """Sums over the levels, tabled for every kind of image on a grid of log SNR (rows) and y (columns).
+    """The sums over all levels but the top, for each of K kinds of image.
 
-    values      three, (K, R, C): D, log Σ_k π_k·exp(−½·SNR·(y − z_k)²) and the variance about D, all without the
-                most frequent level
-    log_snr     (R,); error (R,): E(z − D)² with that level and the kind known, by the trapezoid rule over y
-    top         the most frequent level; log_top (K,): the logarithm of its π
+    The grid has a row for each log SNR, or log P, and a column for each y, or w.
 
-    histograms: `Histograms`; schedule: whose range of log SNR is to be covered.
-    ValueError: histograms that are none.
+    values           (3, K, rows, columns), float32: the mean of z, the logarithm of
+                     Σ_k π_k·exp(−½·SNR·(y − z_k)²), and the variance of z
+    log_snr          (rows,)
+    error            (rows,), E[(z − D)²] over all levels, for an image of known kind
+    top              z_top, the value of the most frequent level
+    log_prior_top    (K,), log π_top
+    log_share        (K,), the logarithm of the share of the images that are of each kind
+
+    histograms: the pair share, (K,), and levels, (K, 256).  schedule: the grid covers its log SNR.
+    ValueError: probabilities that are not positive, or do not sum to one.
     """
 
-    step, columns = 0.2, 2048
+    spacing = 0.2  # of log SNR
+    columns = 2048
 
-    def __init__(self, histograms, schedule):
-        self.histograms = share, levels = Histograms(*histograms)
-        if not (levels.shape == (len(share), 256) and all(((p > 0) & (p < 1)).all() and abs(p.sum(-1) - 1).max() < 1e-6
-                                                          for p in (levels, share if len(share) > 1 else levels))):
-            raise ValueError(f"share {share.shape} and levels {levels.shape} are no (K,) and (K, 256) shares of one each")
-        top = int(numpy.argmax(share @ levels))
-        self.kinds, self.top = len(share), LEVELS[top]
-        self.log_share, self.log_top = numpy.log(share), numpy.log(levels[:, top])
-        others = numpy.where(numpy.arange(256) == top, 0, levels)
-        self.log_snr = numpy.arange(schedule.log_snr[-1] - self.step, schedule.log_snr[1] + 4 * self.step, self.step)
-        self.values = numpy.empty((3, self.kinds, len(self.log_snr), self.columns), numpy.float32)
-        self.error = numpy.empty(len(self.log_snr))
-        with one_blas_thread():  # its products are small
-            self._fill(share, levels, others)
+    def __init__(self, histograms: Any, schedule: Schedule):
+        self.histograms = Histograms(*histograms)
+        check_histograms(self.histograms)
+        share, levels = self.histograms
+        top = int(np.argmax(share @ levels))
+        self.top = LEVELS[top]
+        self.log_share, self.log_prior_top = np.log(share), np.log(levels[:, top])
+        lowest = schedule.log_snr[-1] - self.spacing
+        highest = schedule.log_snr[1] + 4 * self.spacing
+        self.log_snr = np.arange(lowest, highest, self.spacing)
+        shape = (3, len(share), len(self.log_snr), self.columns)
+        self.values = np.empty(shape, np.float32)
+        self.error = np.empty(len(self.log_snr))
+        others = np.where(np.arange(256) == top, 0, levels)
+        with one_blas_thread():  # the matrix products are small
+            for row in range(len(self.log_snr)):
+                self._fill(row, share, levels, others)
 
-    def _fill(self, share, levels, others):
-        for row, log_snr in enumerate(self.log_snr):
-            y, snr = numpy.linspace(-1, 1, self.columns) * _reach(log_snr), numpy.exp(log_snr)
-            near = numpy.exp(-0.5 * snr * (y - LEVELS[:, None]) ** 2)  # some level is near: no column underflows
-            total = others @ near
-            mean, square = (LEVELS ** power * others @ near / total for power in (1, 2))
-            self.values[:, :, row] = mean, numpy.log(total), numpy.maximum(square - mean ** 2, 0)
-            total, mean, square = (LEVELS ** power * levels @ near for power in (0, 1, 2))
-            density = numpy.sqrt(snr / (2 * numpy.pi)) * (y[1] - y[0])
-            self.error[row] = density * (share @ (square - mean ** 2 / total)).sum()
+    def _fill(self, row: int, share: Array, levels: Array, others: Array) -> None:
+        """One row.  levels: every π_k, others: the same with π_top = 0, (K, 256)."""
+        log_snr = self.log_snr[row]
+        snr = np.exp(log_snr)
+        y = np.linspace(-1, 1, self.columns) * largest_y(log_snr)
+        likelihood = np.exp(-0.5 * snr * (y - LEVELS[:, None]) ** 2)  # (256, columns)
 
-    def __call__(self, y, log_snr, spread=False):
-        """(D, log Σ), and the variance where a spread is wanted, (K, …) each, between the entries; beyond the table as at its edge.
+        total = others @ likelihood
+        mean = LEVELS * others @ likelihood / total
+        mean_square = LEVELS ** 2 * others @ likelihood / total
+        self.values[:, :, row] = mean, np.log(total), np.maximum(mean_square - mean ** 2, 0)
 
-        y, log_snr: (…).
+        # E[(z − D)²] = ∫ (Σ_k z_k²·p(z_k, y) − (Σ_k z_k·p(z_k, y))²/p(y)) dy, by a sum over y.
+        total = levels @ likelihood
+        first = LEVELS * levels @ likelihood
+        second = LEVELS ** 2 * levels @ likelihood
+        density = np.sqrt(snr / (2 * np.pi)) * (y[1] - y[0])
+        self.error[row] = density * (share @ (second - first ** 2 / total)).sum()
+
+    def look_up(self, y: Array, log_snr: Array, with_variance: bool = False) -> tuple:
+        """The mean, the logarithm of the sum, and the variance or None, (K, …) each, interpolated.
+
+        Outside the grid the entries at its edge are used.  y, log_snr: (…).
         """
-        row = np.clip((log_snr - float(self.log_snr[0])) / self.step, 0, len(self.log_snr) - 1.001)
-        column = np.clip((y / _reach(log_snr) + 1) * (0.5 * (self.columns - 1)), 0, self.columns - 1.001)
-        return _interpolate(self.values[:3 if spread else 2], row, column)
+        row = (log_snr - float(self.log_snr[0])) / self.spacing
+        row = anp.clip(row, 0, len(self.log_snr) - 1.001)
+        column = (y / largest_y(log_snr) + 1) * (0.5 * (self.columns - 1))
+        column = anp.clip(column, 0, self.columns - 1.001)
+        if with_variance:
+            return tuple(interpolate(self.values, row, column))
+        mean, log_sum = interpolate(self.values[:2], row, column)
+        return mean, log_sum, None
 
 
-def _reach(log_snr):
-    """The largest |y| in the table: four standard deviations beyond the last level."""
-    return 1 + 4 * np.exp(-0.5 * log_snr)
+def largest_y(log_snr: Any) -> Any:
+    """The last y in a row of the table: four standard deviations beyond the last level."""
+    return 1 + 4 * anp.exp(-0.5 * log_snr)
 
 
-def _interpolate(tables, row, column):
-    """Of each table, linearly in both directions between the four entries about (row, column).  tables: (K, R, C) each."""
-    i, j = (numpy.fmax(numpy.floor(getval(place)), 0) for place in (row, column))  # a NaN reads entry 0, and row − i keeps it a NaN
-    width = tables[0].shape[2]
-    at, row, column = i.astype(int) * width + j.astype(int), row - i, column - j
+def interpolate(tables: Any, row: Array, column: Array) -> list:
+    """The tables (K, rows, columns) at fractional rows and columns, (K, …) each; bilinear.
 
-    def between(table):
-        a, b, c, d = (table.reshape(len(table), -1).take(at + corner, 1) for corner in (0, 1, width, width + 1))
-        upper, lower = a + column * (b - a), c + column * (d - c)
-        return upper + row * (lower - upper)
-    return [between(table) for table in tables]
-
-
-def pixels_alone(table, y, log_snr):
-    """(p(kind | y) (K, B, 1, …), D in the shape of y): what is known without a network.  y, log_snr: (B, …)."""
-    log_share, log_top, top = (numpy.asarray(a, y.dtype) for a in (_beside(y, table.log_share), _beside(y, table.log_top), table.top))
-    others, evidence = table(y, log_snr)
-    at_top = log_top - 0.5 * numpy.exp(log_snr) * (y - top) ** 2
-    total = numpy.logaddexp(at_top, evidence)
-    kinds = _softmax(log_share + total.sum(tuple(range(2, total.ndim)), keepdims=True), axis=0)
-    return kinds, (kinds * (others + numpy.exp(at_top - total) * (top - others))).sum(0)
-
-
-def _beside(y, of_kinds):
-    """(K,) → (K, 1, …), to stand beside the pixels (B, …)."""
-    return of_kinds.reshape(-1, *[1] * y.ndim)
-
-
-def pixel_network(schedule, table, inner, learn_variance=False):
-    """A `Network` that guesses x_0 of 256-level images, (B, H, W) or (B, H, W, C), by way of each pixel's prior.
-
-    inner: a network that is given x_t and D as channels, (B, H, W, 2C), and answers (B, H, W, 3C): of each
-    pixel m, ½(log τ + 4) and c/4, numbers of order one.  While it answers zero the guess is nearly D.
-    learn_variance: the output is the pair (x̂_0, log_var_fraction), the second by `fraction_from_variance` from the variance of
-    the same posterior: it takes no weights of its own.
+    Differentiable in row and column.  row, column: (…), from 0 to just below the last one.
     """
-    def apply(weights, x_t, t):
+    i = np.fmax(np.floor(getval(row)), 0)  # 0 if row is NaN; row − i is still NaN
+    j = np.fmax(np.floor(getval(column)), 0)
+    width = tables[0].shape[2]
+    place = i.astype(int) * width + j.astype(int)
+    down, right = row - i, column - j
+
+    def at_places(table: Array) -> Any:
+        entries = table.reshape(len(table), -1)
+        a, b = entries.take(place, 1), entries.take(place + 1, 1)
+        c, d = entries.take(place + width, 1), entries.take(place + width + 1, 1)
+        upper = a + right * (b - a)
+        lower = c + right * (d - c)
+        return upper + down * (lower - upper)
+    return [at_places(table) for table in tables]
+
+
+# The posterior of a pixel, without a network and with one.
+
+def for_each_kind(x: Array, values: Array) -> Array:
+    """(K,) → (K, 1, 1, …) in the dtype of x, to be combined with pixels (B, …)."""
+    return cast_like(x, values.reshape(-1, *[1] * x.ndim))
+
+
+def guess_without_network(table: Table, y: Array, log_snr: Array) -> tuple[Array, Array]:
+    """p(kind | x_t), (K, B, 1, …), and the guess D, (B, …), averaged over the kinds.
+
+    y = x_t/√ᾱ_t and log_snr: (B, …).
+    """
+    top = cast_like(y, table.top)
+    log_share = for_each_kind(y, table.log_share)
+    log_prior_top = for_each_kind(y, table.log_prior_top)
+    mean, log_others, _ = table.look_up(y, log_snr)
+    log_top = log_prior_top - 0.5 * np.exp(log_snr) * (y - top) ** 2
+    log_all = np.logaddexp(log_top, log_others)
+    pixels = tuple(range(2, log_all.ndim))
+    p_kind = softmax(log_share + log_all.sum(pixels, keepdims=True), axis=0)
+    p_top = np.exp(log_top - log_all)
+    guess = (p_kind * (mean + p_top * (top - mean))).sum(0)
+    return p_kind, guess
+
+
+def pixel_posterior(table: Table, y: Array, log_snr: Array, p_kind: Array, m: Array, tau: Array,
+                    c: Array, with_variance: bool = False) -> tuple:
+    """x̂_0 and Var(x_0 | x_t), or x̂_0 and None, by steps 2 to 5 above.
+
+    y, log_snr, m, tau, c: (B, …), tau > 0; p_kind: (K, B, 1, …).
+    """
+    top = cast_like(y, table.top)
+    log_prior_top = for_each_kind(y, table.log_prior_top)
+    snr = np.exp(log_snr)
+    precision = snr + tau
+    weighted_mean = (snr * y + tau * m) / precision
+    mean, log_others, var = table.look_up(weighted_mean, anp.log(precision), with_variance)
+    disagreement = 0.5 * snr * tau / precision * (y - m) ** 2  # to be subtracted from log_others
+    log_odds = c - 0.5 * snr * (y - top) ** 2 + disagreement + log_prior_top - log_others
+    p_top = sigmoid(log_odds)
+    x_0 = anp.sum(p_kind * (mean + p_top * (top - mean)), 0)
+    if not with_variance:
+        return x_0, None
+    var_others = (1 - p_top) * (var + (mean - x_0) ** 2)
+    var_top = p_top * (top - x_0) ** 2
+    return x_0, anp.sum(p_kind * (var_others + var_top), 0)
+
+
+def pixel_network(schedule: Schedule, table: Table, inner: Network,
+                  learn_variance: bool = False) -> Network:
+    """A network whose guess of x_0 is the mean of each pixel's posterior.
+
+    Its images are (B, H, W) or (B, H, W, C), and its weights are those of `inner`.
+    inner: a network with input (B, H, W, 2C), x_t and D as channels, and output (B, H, W, 3C), for
+    each pixel m, ½·(log τ + 4) and c/4, numbers of order one.  With output zero, x̂_0 is near D.
+    learn_variance: the output is the pair (x̂_0, log_var_fraction), the second from the variance of
+    the same posterior; it takes no weights of its own.
+    """
+    def apply(weights: Weights, x_t: Array, t: int | Array,
+              with_variance: bool = learn_variance) -> Any:
         x, back = in_dtype_of(weights["first"]["w"], x_t)
         at = schedule.coefficients_at(t, x)
-        log_snr, signal, log_top, top = cast_like(x, at.log_snr, numpy.sqrt(at.alpha_bar), _beside(x, table.log_top), table.top)
-        y, log_snr = x / signal, numpy.broadcast_to(log_snr, x.shape)
-        kinds, alone = pixels_alone(table, y, log_snr)
+        signal, log_snr = cast_like(x, np.sqrt(at.alpha_bar), at.log_snr)
+        y, log_snr = x / signal, np.broadcast_to(log_snr, x.shape)
+        p_kind, guess = guess_without_network(table, y, log_snr)
 
-        sights = [x[..., None], alone[..., None]] if x.ndim == 3 else [x, alone]
-        says = inner.apply(weights, numpy.concatenate(sights, -1), t)
-        m, log_tau, c = (np.reshape(part, x.shape) for part in np.split(says, 3, -1))
-        snr, tau = numpy.exp(log_snr), np.exp(2 * log_tau - 4)
-        both = snr + tau
-        others, evidence, *their_variance = table((snr * y + tau * m) / both, np.log(both), learn_variance)
-        # exp(−½·SNR·(y − z)² − ½·τ·(m − z)²) is a Gaussian about the weighted mean times exp(−apart), whatever z.
-        apart = 0.5 * snr * tau / both * (y - m) ** 2
-        is_top = sigmoid(4 * c - 0.5 * snr * (y - top) ** 2 + apart + log_top - evidence)
-        x_0 = np.sum(kinds * (others + is_top * (top - others)), 0)
-        if not learn_variance:
+        inputs = [x, guess]
+        if x.ndim == 3:
+            inputs = [x[..., None], guess[..., None]]
+        output = inner.apply(weights, np.concatenate(inputs, -1), t)
+        parts = [anp.reshape(part, x.shape) for part in anp.split(output, 3, -1)]
+        m, tau, c = parts[0], anp.exp(2 * parts[1] - 4), 4 * parts[2]
+
+        x_0, var_x_0 = pixel_posterior(table, y, log_snr, p_kind, m, tau, c, with_variance)
+        if not with_variance:
             return back(x_0)
-        spread = np.sum(kinds * ((1 - is_top) * (their_variance[0] + (others - x_0) ** 2) + is_top * (top - x_0) ** 2), 0)
-        return back(x_0), back(fraction_from_variance(schedule, spread, t))
+        return back(x_0), back(fraction_from_variance(schedule, var_x_0, t))
 
     return Network(inner.layout, apply)
+
+
+def mean_only(network: Network) -> Network:
+    """A `pixel_network` with the same weights and x̂_0 as its only output.
+
+    For training with a loss that does not use the variance: computing it takes time.
+    """
+    def apply(weights: Weights, x_t: Array, t: int | Array) -> Array:
+        return network.apply(weights, x_t, t, with_variance=False)
+    return network._replace(apply=apply)

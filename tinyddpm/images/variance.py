@@ -11,12 +11,17 @@ from ..schedule import Schedule, cast_like
 def fraction_from_variance(schedule: Schedule, var_x_0: Array, t: int | Array) -> Array:
     """The log_var_fraction that gives σ_t² = β̃_t + coef_x_0²·Var(x_0 | x_t).
 
-    That is the variance of x_{t−1} given x_t, by the law of total variance: the posterior's mean is affine in x_0,
-    which is itself uncertain (Bao et al. 2022b, for each coordinate).  Var(x_0 | x_t) = 0, as for a single point,
-    gives β̃_t and a fraction of 0; 1 − ᾱ_t, as for x_0 ~ N(0, I), gives β_t and a fraction of 1; more, as for
-    a pixel that is black or white, a fraction above 1.  At t = 1, where σ_1² is the decoder's, it is 1.
-    The fraction belongs to this schedule: a respaced chain needs a fixed variance, or a fraction of its own.
-    var_x_0: Var(x_0 | x_t) ≥ 0, (B, …); t: int or (B,) in 1…T.  ValueError: t outside 1…T, a variance below 0.
+    That is the variance of x_{t−1} given x_t, by the law of total variance.  q(x_{t−1} | x_t, x_0)
+    has the variance β̃_t, and its mean contains coef_x_0·x_0; the second term is the variance of
+    coef_x_0·x_0 given x_t.  Bao et al. 2022b (arXiv 2206.07309) derive it for each coordinate;
+    theorem 1 of Bao et al. 2022 (arXiv 2201.06503) has one σ_t² for all coordinates and all x_t.
+
+    Var(x_0 | x_t) = 0, as for a single point x_0, gives β̃_t, a fraction of 0.  1 − ᾱ_t, as for
+    x_0 ~ N(0, I), gives β_t, a fraction of 1.  More, as for a pixel that is black or white, gives a
+    fraction above 1.  At t = 1, where σ_1² is the decoder's, the fraction is 1.
+    The fraction belongs to this schedule: a respaced chain takes a fixed variance instead.
+    var_x_0: Var(x_0 | x_t) ≥ 0, (B, …); t: int or (B,) in 1…T.
+    ValueError: t outside 1…T; a variance below 0.
     """
     if (getval(var_x_0) < 0).any():
         raise ValueError(f"var_x_0 = {np.min(getval(var_x_0))}: a variance of x_0 is 0 or more")
