@@ -107,6 +107,7 @@ def training_bar(run: runs.Run) -> Any:
 
 def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generator,
                    folder: Path | None = None, every: float = 60.0) -> runs.Run:
+    """`fit` with a progress bar."""
     with training_bar(run) as bar:
         return runs.fit(run, dataset, rng, folder, bar, every)
 

@@ -113,7 +113,8 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
                 average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
                 if bar is not None:
                     bar.set_postfix(loss=f"{average:.4f}", refresh=False)
-                    bar.update(min(elapsed(), limit) - bar.n if by_clock else 1)
+                    new_seconds = min(elapsed(), limit) - bar.n
+                    bar.update(new_seconds if by_clock else 1)
                 if time.monotonic() - saved > every:
                     checkpoint()
                     saved = time.monotonic()
