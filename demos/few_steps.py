@@ -1,18 +1,20 @@
-"""How few steps will do, and whose error is it?
+"""How large is the error of sampling in fewer steps?
 
     python demos/few_steps.py
 
-DDIM's sampler (η = 0, no fresh noise) and DDPM's (η = 1) may visit 1000, 100, 20 or 5 of the T = 1000 steps.  Here both
-are led by the exact denoiser, so no network is to blame.  For Gaussian data every step is affine in x_t, so the covariance
-of what comes out is an exact recursion, without a single sample: what is missing is the error of taking large steps.
-Below, the same two samplers on two moons, with their exact denoiser; the data are grey.  Writes few_steps.png.
+DDIM's sampler (η = 0, no fresh noise) and DDPM's (η = 1) may visit 1000, 100, 20 or 5 of the T =
+1000 steps.  Here both use the exact denoiser, so every error is the sampler's own.  For Gaussian
+data each step is affine in x_t, and the covariance of the samples follows from an exact
+recursion, without drawing any.  Below, the same two samplers on two moons, with their exact
+denoiser; the data are grey.  Writes few_steps.png and report.json.
 """
 # %%
 import numpy as np
+from common import demo_parser, finish, run_demo
 
 from tinyddpm import ddim_sampling, ddim_step, final_sample, linear, predict, toy
 from tinyddpm.app import plot
-from tinyddpm.app.console import progress_over, demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm.app.console import progress_over, write_picture
 from tinyddpm.oracle import gaussian_chain
 from tinyddpm.sampling import sampling_times
 
@@ -20,15 +22,20 @@ SAMPLERS = {"DDPM, η = 1": (1.0, plot.MODEL), "DDIM, η = 0": (0.0, plot.OTHERS
 
 
 def exact_covariance(schedule, data, steps, eta):
-    """Cov(x_0) of what the sampler makes of x_T ~ N(0, I), for Gaussian data and the exact denoiser, (D, D)."""
+    """Cov(x_0) of the samples, (D, D), for Gaussian data and their exact denoiser."""
     D, denoiser = data.dimensions, data.denoiser(schedule)
     covariance, times = np.eye(D), sampling_times(schedule, steps)
+    # An affine map is known from its values at 0 and at each basis vector.
+    probe = np.concatenate([np.zeros((1, D)), np.eye(D)])
     for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
-        probe = np.concatenate([np.zeros((1, D)), np.eye(D)])  # what an affine map makes of 0 and of a basis tells all of it
         p = ddim_step(schedule, predict(schedule, denoiser, probe, t), s, eta)
         gain = (p.mean[1:] - p.mean[0]).T
         covariance = gain @ covariance @ gain.T + p.var * np.eye(D)
     return covariance
+
+
+def relative_error(covariance, expected):
+    return float(np.linalg.norm(covariance - expected) / np.linalg.norm(expected))
 
 
 def main(out, seed, quick):
@@ -36,23 +43,27 @@ def main(out, seed, quick):
     data, moons = toy("gaussian"), toy("moons")
     shown = (5, 20, 100) if quick else (5, 20, 100, 1000)
 
-    # %% The exact error of the covariance, relative, for more and more steps.
+    # %% The exact relative error of the covariance, for more and more steps.
     numbers = (2, 5, 10, 20, 50, 100) if quick else (2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    error = {}
+    for name, (eta, _) in SAMPLERS.items():
+        found = {n: exact_covariance(schedule, data, n, eta) for n in numbers}
+        error[name] = {n: relative_error(found[n], data.covariance) for n in numbers}
+    # All T steps with η = 1 are Algorithm 2 with σ_t² = β̃_t.  The oracle has a recursion for it.
+    by_ddim = exact_covariance(schedule, data, schedule.T, 1.0)
+    by_oracle = gaussian_chain(schedule, data, "beta_tilde")[1][0]
+    recursion_difference = relative_error(by_ddim, by_oracle)
 
-    def relative(covariance, true=data.covariance):
-        return float(np.linalg.norm(covariance - true) / np.linalg.norm(true))
-    error = {name: {n: relative(exact_covariance(schedule, data, n, eta)) for n in numbers}
-             for name, (eta, _) in SAMPLERS.items()}
-    # All T steps with η = 1 are Algorithm 2 with σ_t² = β̃_t, for which the oracle has a recursion of its own.
-    apart = relative(exact_covariance(schedule, data, schedule.T, 1.0), gaussian_chain(schedule, data, "beta_tilde")[1][0])
-
-    # %% Clouds: for all of them the same x_T.
+    # %% Samples of two moons, all from the same x_T.
     x_T, x_0 = rng.standard_normal((600, 2)), moons.sample(rng, 1200)
-    clouds = {(name, n): final_sample(ddim_sampling(schedule, moons.denoiser(schedule), x_T, rng, n, SAMPLERS[name][0]))
-              for name, n in progress_over("moons")([(name, n) for n in shown for name in SAMPLERS])}
+    denoiser, clouds = moons.denoiser(schedule), {}
+    for name, n in progress_over("moons")([(name, n) for n in shown for name in SAMPLERS]):
+        eta = SAMPLERS[name][0]
+        clouds[name, n] = final_sample(ddim_sampling(schedule, denoiser, x_T, rng, n, eta))
 
     # %% The picture.
-    figure, axes = plot.new_figure(len(shown), 8.4 / len(shown), 2, rows=3, height_ratios=(1.8, 1, 1))
+    figure, axes = plot.new_figure(len(shown), 8.4 / len(shown), 2, rows=3,
+                                   height_ratios=(1.8, 1, 1))
     for ax in axes[0]:
         ax.remove()
     above = figure.add_subplot(axes[0, 0].get_gridspec()[0, :])
@@ -72,25 +83,24 @@ def main(out, seed, quick):
     above.loglog([100, 1000], [0.2, 0.02], color=plot.EXACT, linestyle="--", linewidth=0.9)
     above.text(260, 0.1, "∝ 1/steps", color=plot.EXACT)
     ticks = [0.01, 0.1, 1]
-    above.set(xticks=numbers, xticklabels=map(str, numbers), xlabel="steps", yticks=ticks,
+    above.set(xticks=numbers, xticklabels=map(str, numbers), xlabel="sampling steps", yticks=ticks,
               yticklabels=[f"{y:.0%}" for y in ticks])
     above.minorticks_off()
-    above.set_title("error of the covariance of Gaussian data, exact", loc="left", fontsize=10)
-    most = numbers[-1]
-    ddpm, ddim = error.values()
-    figure.suptitle(f"With the exact denoiser the error is the sampler's, and falls as 1/steps:\n{ddpm[20]:.0%} (DDPM) and "
-                    f"{ddim[20]:.0%} (DDIM) at 20 steps, {ddpm[most]:.2%} and {ddim[most]:.2%} at {most}", x=0.01, ha="left")
-
-    out.mkdir(parents=True, exist_ok=True)
+    above.set_title("Gaussian data: relative error of the samples' covariance, exact",
+                    loc="left", fontsize=10)
+    title = "With an exact denoiser the sampler's error falls as 1/steps"
+    figure.suptitle(title, x=0.01, ha="left")
     write_picture(out / "few_steps.png", figure)
-    listed = ", ".join(f"{ddpm[n]:.2g} (DDPM) and {ddim[n]:.2g} (DDIM) at {n}" for n in shown)
-    halved = " and ".join(f"{e[numbers[-2]] / e[most]:.2f}" for e in (ddpm, ddim))
-    finish(out, f"With the exact denoiser all of the error is the sampler's and falls as 1/steps (twice as many divide it by "
-                f"{halved}): the covariance of Gaussian data is off by {listed} steps, relative.", seed,
-           relative_error_of_the_covariance=error, recursion_against_oracle=apart)
+
+    ddpm, ddim = error.values()
+    most, half = numbers[-1], numbers[-2]
+    ratios = {name: found[half] / found[most] for name, found in error.items()}
+    answer = (f"{title}.  For Gaussian data the covariance is wrong by {ddpm[20]:.0%} (DDPM) and "
+              f"{ddim[20]:.0%} (DDIM) after 20 steps, and by {ddpm[most]:.2%} and "
+              f"{ddim[most]:.2%} after {most}.")
+    finish(out, answer, seed, relative_error_of_the_covariance=error,
+           error_ratio_for_twice_the_steps=ratios, recursion_against_oracle=recursion_difference)
 
 
 if __name__ == "__main__":
-    arguments = demo_parser(__doc__, "few-steps-out").parse_args()
-    with one_sentence_for_mistakes():
-        main(**vars(arguments))
+    run_demo(main, demo_parser(__doc__, "few-steps-out"))

@@ -1,25 +1,27 @@
-"""How does a label guide the chain?
+"""How does a class label guide sampling?
 
     python demos/guidance.py
 
-A denoiser gets ten more channels, which say what digit it is; a text would come in as its embedding, in the same way.  One
-time in ten the label is withheld in training: so one network knows both guesses, ε̂_y with the label and ε̂_∅ without, and
-sampling may go further than the label alone says (Ho & Salimans 2022, classifier-free guidance, eq 6):
+The network's input gets ten more channels, which hold the digit's label.  In training, one label
+in ten is left out, so that one network learns two guesses: ε̂_y with the label, and ε̂_∅ without
+it.  Sampling may then go beyond the guess with the label (classifier-free guidance, Ho & Salimans
+2022, eq 6):
     ε̂ = ε̂_∅ + (1 + w)·(ε̂_y − ε̂_∅)
-w = −1 knows no label, w = 0 is the learned q(x_0 | y), and w > 0 exaggerates what the label changes.  The digits are means of
-2×2 pixels, 14×14, so that a minute of training is enough.  Writes guidance.png and report.json.
+The guidance weight w = −1 ignores the label, w = 0 samples the learned q(x_0 | y), and w > 0
+amplifies what the label changes.  The digits are reduced to 14×14, by means of 2×2 pixels, so
+that a minute of training is enough.  Writes guidance.png and report.json.
 """
 # %%
 import numpy as np
 from autograd import value_and_grad
+from common import classify, demo_parser, draw_table, finish, run_demo
 
-from tinyddpm import (FiniteData, as_denoiser, conv_denoiser, cosine, ddim_sampling, marginal, mnist, train,
-    v_loss)
+from tinyddpm import as_denoiser, conv_denoiser, cosine, ddim_sampling, mnist, train, v_loss
 from tinyddpm.app import plot
-from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, progress_bar, integer_at_least, write_picture
+from tinyddpm.app.console import integer_at_least, progress_bar, write_picture
 from tinyddpm.decoder import from_levels, to_images
-from tinyddpm.network.weights import unpack
 from tinyddpm.network.threads import denoise_in_halves, gradient_in_halves, one_blas_thread
+from tinyddpm.network.weights import unpack
 
 SCHEDULE, NETWORK = cosine(1000), conv_denoiser(1 + 10, outputs=1)
 
@@ -29,90 +31,101 @@ def smaller(images):
     return from_levels(images).reshape(-1, 14, 2, 14, 2).mean((2, 4))
 
 
-def beside(x, label):
-    """The network's input, (B, 14, 14, 11): pixels, and ten planes; the digit's is one, or none is.  label: (B, 10)."""
-    planes = np.broadcast_to(label[:, None, None], (*x.shape, 10))
-    return np.concatenate([x[..., None], planes.astype(x.dtype)], -1)
+def with_label_channels(x, label):
+    """The network's input, (B, 14, 14, 11): the pixels, and ten constant channels with the label.
+
+    label: (B, 10), one-hot, or zeros for no label.
+    """
+    channels = np.broadcast_to(label[:, None, None], (*x.shape, 10))
+    return np.concatenate([x[..., None], channels.astype(x.dtype)], -1)
 
 
-def with_label(network, label):
-    """The network, which guesses v, as a denoiser of digits with these labels."""
-    return as_denoiser(SCHEDULE, lambda x_t, t: network(beside(x_t, label), t)[..., 0], "v")
+def labelled_denoiser(network, label):
+    """The network, which predicts v, as a denoiser of digits with these labels."""
+    def velocity(x_t, t):
+        return network(with_label_channels(x_t, label), t)[..., 0]
+    return as_denoiser(SCHEDULE, velocity, "v")
 
 
 def learn(digits, rng, steps):
-    """Algorithm 1 on digits beside their labels; one label in ten is withheld, and only pixels are diffused."""
+    """Algorithm 1 on digits with their labels: the pixels are diffused, the labels are not."""
     images, labels = smaller(digits.train), np.eye(10)[digits.train_labels]
 
     def draw(rng, n):
         rows = rng.integers(len(images), size=n)
-        return beside(images[rows], labels[rows] * (rng.random((n, 1)) > 0.1))
+        is_kept = rng.random((n, 1)) > 0.1  # one label in ten is left out
+        return with_label_channels(images[rows], labels[rows] * is_kept)
 
     def loss(schedule, network, x_0, t, eps):
-        return v_loss(schedule, with_label(network, x_0[:, 0, 0, 1:]), x_0[..., 0], t, eps[..., 0])
+        denoiser = labelled_denoiser(network, x_0[:, 0, 0, 1:])
+        return v_loss(schedule, denoiser, x_0[..., 0], t, eps[..., 0])
 
-    with progress_bar(steps, "learning") as bar, one_blas_thread():
-        for step in train(SCHEDULE, NETWORK, draw, rng, steps, 64, loss, learning_rate=4e-3, ema_decay=0.995,
-                          differentiate=lambda f: gradient_in_halves(value_and_grad(f))):
+    def differentiate(f):
+        return gradient_in_halves(value_and_grad(f))
+
+    with progress_bar(steps, "training") as bar, one_blas_thread():
+        for step in train(SCHEDULE, NETWORK, draw, rng, steps, 64, loss, learning_rate=4e-3,
+                          ema_decay=0.995, differentiate=differentiate):
+            ema = step.state.ema
             bar.update()
-    return step.state.ema
+    return ema
 
 
 def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     digits, rng = mnist(), np.random.default_rng(seed)
     if quick:
         steps, draws, length = 3, 2, 3
-    out.mkdir(parents=True, exist_ok=True)
     weights = unpack(learn(digits, rng, steps), NETWORK.layout)
 
-    # %% Draw every digit with every w, in fewer steps than T (DDIM with η = 1 is Algorithm 2 on them).
+    # %% Sample every digit with every w, in fewer steps than T (DDIM with η = 1).
     w = np.repeat(scales, 10 * draws)[:, None, None].astype(np.float32)
-    asked = np.tile(np.repeat(np.arange(10), draws), len(scales))
+    requested = np.tile(np.repeat(np.arange(10), draws), len(scales))
     network = denoise_in_halves(lambda x, t: NETWORK.apply(weights, x, t))
-    label = np.eye(10)[asked]
+    label = np.eye(10)[requested]
 
     def guided(x_t, t):
-        eps_y, eps = with_label(network, label)(x_t, t), with_label(network, 0 * label)(x_t, t)
+        eps_y = labelled_denoiser(network, label)(x_t, t)
+        eps = labelled_denoiser(network, 0 * label)(x_t, t)
         return eps + (1 + w) * (eps_y - eps)
 
-    x = rng.standard_normal((len(asked), 14, 14), np.float32)
-    with progress_bar(length, "drawing") as bar:
+    x = rng.standard_normal((len(requested), 14, 14), np.float32)
+    with progress_bar(length, "sampling") as bar:
         for step in ddim_sampling(SCHEDULE, guided, x, rng, length, eta=1, clip=(-1, 1)):
+            x_0 = step.x
             bar.update()
 
-    # %% What are they taken for?  Bayes' rule over the training digits, all seen through noise of σ = 0.5.
-    t = 1 + int(np.abs(SCHEDULE.log_snr[1:] - np.log(4)).argmin())
-    kinds = [FiniteData(smaller(digits.train[digits.train_labels == k])) for k in range(10)]
-
-    def taken_for(x_0):
-        x_t = marginal(SCHEDULE, x_0.astype(float), t).mean
-        return np.argmax([kind.log_q(SCHEDULE, x_t, t) for kind in kinds], 0)
-
-    right = (taken_for(step.x) == asked).reshape(len(scales), -1).mean(1)
-    real = float((taken_for(smaller(digits.held_out)) == digits.held_out_labels).mean())
-    drawn = step.x.reshape(len(scales), 10, draws, 14, 14)
-    others = np.stack([kind.points[:draws] for kind in kinds])
-    variety = drawn.var(2).mean((1, 2, 3)) / others.var(1).mean()
-    percent = [f"{100 * share:.0f} %" for share in (*right, real, variety[1], variety[-1])]
-    answer = (f"Taken for the digit asked for: {percent[0]} of drawings without a label, {percent[1]} with it, "
-              f"{percent[len(scales) - 1]} at w = {scales[-1]} (real: {percent[-3]}).\n"
-              f"The price is variety: the variance between drawings of a digit falls from {percent[-2]} to {percent[-1]} of the real one")
+    # %% How many are recognised as the requested digit?  How much do the samples of a digit differ?
+    classes = [smaller(digits.train[digits.train_labels == k]) for k in range(10)]
+    is_right = classify(SCHEDULE, x_0, classes) == requested
+    recognised = is_right.reshape(len(scales), -1).mean(1)
+    held_out = smaller(digits.held_out)
+    real = float((classify(SCHEDULE, held_out, classes) == digits.held_out_labels).mean())
+    samples = x_0.reshape(len(scales), 10, draws, 14, 14)
+    real_samples = np.stack([images[:draws] for images in classes]).astype(float)
+    variety = samples.var(2).mean((1, 2, 3)) / real_samples.var(1).mean()
 
     # %%
+    title = (f"Recognised as the requested digit: {recognised[0]:.0%} of the samples without the "
+             f"label, {recognised[1]:.0%} with it")
     figure, axes = plot.new_figure(1, 8, 1.7, rows=len(scales))
-    for ax, x_0, scale, share in zip(axes.flat, drawn, scales, percent):
-        images = to_images(x_0[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
-        plot.draw_table(ax, images, range(10) if scale == scales[0] else ())
-        ax.set_ylabel(f"w = {scale}\n{share}".replace("-", "−"))
-    figure.suptitle(answer, x=0.01, ha="left", fontsize=10)
+    for ax, drawn, scale, share in zip(axes.flat, samples, scales, recognised):
+        images = to_images(drawn[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
+        draw_table(ax, images, range(10) if scale == scales[0] else ())
+        ax.set_ylabel(f"w = {scale}\n{share:.0%}".replace("-", "−"))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.supxlabel("w: guidance weight (−1: label ignored, 0: used, above 0: amplified); "
+                     "%: recognised as the requested digit", x=0.01, ha="left", fontsize=9)
     write_picture(out / "guidance.png", figure)
-    finish(out, f"{answer}.".replace("\n", " "), seed, w=scales, drawings=10 * draws, taken_for_the_label=right.tolist(),
-           variety=variety.tolist(), held_out_taken_for_the_label=real)
+    answer = (f"{title}, {recognised[-1]:.0%} at w = {scales[-1]} (real digits: {real:.0%}).  The "
+              f"samples of a digit become more alike: their variance falls from {variety[1]:.0%} "
+              f"of real digits' at w = {scales[1]} to {variety[-1]:.0%} at w = {scales[-1]}.")
+    finish(out, answer, seed, w=scales, samples=10 * draws,
+           recognised_as_requested=recognised.tolist(), real_digits_recognised=real,
+           variance_relative_to_real=variety.tolist())
 
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "guidance-out")
-    parser.add_argument("--steps", type=integer_at_least(1), default=1500, metavar="N", help="of training (%(default)s)")
-    arguments = parser.parse_args()
-    with one_sentence_for_mistakes():
-        main(**vars(arguments))
+    parser.add_argument("--steps", type=integer_at_least(1), default=1500, metavar="N",
+                        help="of training (%(default)s)")
+    run_demo(main, parser)

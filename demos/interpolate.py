@@ -2,75 +2,85 @@
 
     python demos/interpolate.py
 
-Two held-out digits are diffused to x_t and x'_t, mixed there, and the mixture is taken t steps back (Ho §4.4).  Both get
-the same ε: then (1 − λ)·x_t + λ·x'_t is exactly the straight mixture of their pixels, diffused, with the variance that the
-denoiser expects at every λ (two independent ε would leave half of it at λ = ½).  The way back draws the same noise for
-every λ, so what changes along a row is λ alone.  The larger t, the less is left of the two digits, and the freer is the
-chain to make a third one of them.  Writes interpolate.png and report.json.
+Two held-out digits are diffused to x_t and x'_t, mixed there, and the mixture is denoised (Ho
+§4.4).  Both get the same ε: then (1 − λ)·x_t + λ·x'_t is the mixture of their pixels, diffused,
+and for every λ its noise has the variance that the denoiser expects (with two independent ε it
+would be half of that at λ = ½).  The reverse chain uses the same noise for every λ, so along a
+row only λ changes.  The larger t, the less is left of the two digits, and the more often the
+chain ends in a third one.  Writes interpolate.png and report.json.
 """
 # %%
 import numpy as np
+from common import (add_digit_run, demo_parser, digit_run, draw_table, finish, respaced, run_demo,
+                    spread_times)
 
-from tinyddpm import diffuse, mnist, predict, reverse
+from tinyddpm import diffuse, mnist, predict, reverse_step
 from tinyddpm.app import plot
-from tinyddpm.app.console import add_digit_run, progress_over, demo_parser, digit_run, finish, one_sentence_for_mistakes, write_picture
-from tinyddpm.schedule import respace
+from tinyddpm.app.console import progress_over, write_picture
 
 
 def between(run, first, second, share, t, rng, noises, steps):
-    """Out of (1 − λ)·x_t + λ·x'_t back to x_0.  first, second: (B, 28, 28); share: λ, (B,); noises: B, or 1 for all."""
-    def eps():
-        return np.broadcast_to(rng.standard_normal((noises, 28, 28), np.float32), first.shape)
+    """x_0 from (1 − λ)·x_t + λ·x'_t, uint8.
 
-    share, noise = np.reshape(share, (-1, 1, 1)).astype(np.float32), eps()
-    x = (1 - share) * diffuse(run.schedule, first, t, noise) + share * diffuse(run.schedule, second, t, noise)
-    # Of the t steps some are taken, each as long as many.
-    short, times = respace(run.schedule, np.unique(np.linspace(1, t, steps).round().astype(int)))
-    for i in range(short.T, 0, -1):
-        p = reverse.reverse_step(short, predict(short, lambda x, i: run.denoiser(x, times[i - 1]), x, i, run.clip), "beta_tilde")
-        x = p.sample(eps()) if i > 1 else p.mean
+    first, second: (B, 28, 28); share: λ, (B,); noises: B, or 1 for the same noise in all.
+    """
+    def draw_eps():
+        eps = rng.standard_normal((noises, 28, 28), np.float32)
+        return np.broadcast_to(eps, first.shape)
+
+    share, eps = np.reshape(share, (-1, 1, 1)).astype(np.float32), draw_eps()
+    x_t, other_x_t = diffuse(run.schedule, first, t, eps), diffuse(run.schedule, second, t, eps)
+    x = (1 - share) * x_t + share * other_x_t
+    schedule, denoiser = respaced(run, spread_times(1, t, steps))  # fewer and larger steps
+    for i in range(schedule.T, 0, -1):
+        prediction = predict(schedule, denoiser, x, i, run.clip)
+        p = reverse_step(schedule, prediction, "beta_tilde")
+        x = p.sample(draw_eps()) if i > 1 else p.mean
     return run.decode(x)
 
 
-def grey(images):
+def grey_share(images):
     """Of the pixels that are not nearly black, the share that is not nearly white either."""
-    return float(((images > 50) & (images < 205)).sum() / (images > 50).sum())
+    is_grey = (images > 50) & (images < 205)
+    return float(is_grey.sum() / (images > 50).sum())
 
 
 def main(out, seed, quick, run, pair=(11, 5), pairs=20, steps=50):
     run, rng = digit_run(run, seed, quick), np.random.default_rng(seed)
     if quick:
         pairs, steps = 2, 5
-    moments = {f"t = {t}": t for t in (round(share * run.schedule.T) for share in (0.6, 0.7, 0.75, 0.85))}
+    times = [round(share * run.schedule.T) for share in (0.6, 0.7, 0.75, 0.85)]
     digits = run.encode(mnist().held_out).astype(np.float32)
 
-    # %% One pair on its way, and the middle of others.
+    # %% One pair for nine λ; and for λ = ½, many pairs.
     shares = np.linspace(0, 1, 9)
     first, second = (np.repeat(digits[i:i + 1], len(shares), 0) for i in pair)
     one, other = digits[rng.permutation(len(digits))[:2 * pairs].reshape(2, pairs)]
-    mean = (1 - shares[:, None, None]) * first + shares[:, None, None] * second
-    rows = {"pixels": run.decode(mean)}
-    greys = {"digits": grey(run.decode(digits)), "pixels": grey(run.decode((one + other) / 2))}
-    for name in progress_over("decoding")(moments):
-        rows[name] = between(run, first, second, shares, moments[name], rng, 1, steps)
-        greys[name] = grey(between(run, one, other, np.full(pairs, 0.5), moments[name], rng, pairs, steps))
+    column = shares[:, None, None]
+    rows = {"pixels": run.decode((1 - column) * first + column * second)}
+    greys = {"digits": grey_share(run.decode(digits)),
+             "pixels": grey_share(run.decode((one + other) / 2))}
+    for t in progress_over("denoising")(times):
+        name = f"t = {t}"
+        rows[name] = between(run, first, second, shares, t, rng, 1, steps)
+        middle = between(run, one, other, np.full(pairs, 0.5), t, rng, pairs, steps)
+        greys[name] = grey_share(middle)
 
     # %%
-    chosen = list(moments)[2]
-    answer = (f"Half-way between two digits, the mean of pixels is a double exposure: "
-              f"{100 * greys['pixels']:.0f} % of its ink is grey.\n"
-              f"Mixed at {chosen} and decoded, {100 * greys[chosen]:.0f} % is; of real digits, {100 * greys['digits']:.0f} %")
+    chosen = f"t = {times[2]}"
+    title = (f"Half-way, {greys['pixels']:.0%} of the ink is grey in the mean of the pixels, "
+             f"{greys[chosen]:.0%} if mixed at {chosen} and denoised")
+    answer = (f"Another digit, if they are mixed as x_t and denoised.  {title} (in real digits "
+              f"{greys['digits']:.0%}).")
     figure, (ax,) = plot.new_figure(1, 8, 4.75)
-    plot.draw_table(ax, np.stack(list(rows.values())), ["λ = 0", "", "¼", "", "½", "", "¾", "", "λ = 1"], list(rows))
-    ax.set_title(answer, loc="left", fontsize=11)
-    out.mkdir(parents=True, exist_ok=True)
+    columns = ["λ = 0", "", "¼", "", "½", "", "¾", "", "λ = 1"]
+    draw_table(ax, np.stack(list(rows.values())), columns, list(rows))
+    ax.set_title(title, loc="left", fontsize=11)
     write_picture(out / "interpolate.png", figure)
-    finish(out, f"{answer}.".replace("\n", " "), seed, pairs=pairs, grey_share=greys)
+    finish(out, answer, seed, pairs=pairs, grey_share=greys)
 
 
 if __name__ == "__main__":
     parser = demo_parser(__doc__, "interpolate-out")
     add_digit_run(parser)
-    arguments = parser.parse_args()
-    with one_sentence_for_mistakes():
-        main(**vars(arguments))
+    run_demo(main, parser)

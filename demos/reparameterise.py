@@ -1,96 +1,121 @@
-"""Why draw ε and not x?
+"""Why write a draw as μ + σ·ε?
 
     python demos/reparameterise.py
 
-How does E[f(z)], z ~ N(μ, σ²), change with μ?  There are two unbiased answers from a single draw.  The score-function
-estimator takes z as it comes and asks how its probability changes: f(z)·∇_μ log N(z; μ, σ²).  The pathwise one writes
-z = μ + σ·ε: the chance is all in ε, so the gradient passes through the draw, and is ∇f(z).  Here f(z) = ½‖z‖², with autograd
-for the estimates, and closed forms for the gradient, which is μ, and for all variances.  Even with a baseline, E[f] taken
-off f, the score-function estimator gets noisier with every dimension, and a digit has 784.  Writes reparameterise.png.
+How does E[f(z)], z ~ N(μ, σ²), change with μ?  A single draw gives two unbiased estimates.
+* REINFORCE, the likelihood-ratio estimator, f(z)·∇_μ log N(z; μ, σ²), takes z as a constant, and
+  asks how its probability changes.
+* The reparameterised estimator writes z = μ + σ·ε.  The randomness is in ε alone, so the gradient
+  passes through the draw, and the estimate is ∇f(z).
+Here f(z) = ½‖z‖².  Autograd computes the estimates; the gradient, which is μ, and all variances
+have closed forms.  REINFORCE gets noisier with every dimension, even with a baseline (E[f] is
+subtracted from f), and a digit has 784 dimensions.  Writes reparameterise.png and report.json.
 """
 # %%
-import autograd.numpy as np
-import numpy
+import autograd.numpy as anp
+import numpy as np
 from autograd import grad
+from common import demo_parser, finish, run_demo
 
 from tinyddpm import Gaussian
 from tinyddpm.app import plot
-from tinyddpm.app.console import demo_parser, finish, one_sentence_for_mistakes, write_picture
+from tinyddpm.app.console import write_picture
 
-COLOURS = {"pathwise": plot.MODEL, "score function": plot.OTHERS[0], "score function, baseline": plot.OTHERS[1]}
+OURS, REINFORCE, BASELINE = "reparameterised", "REINFORCE", "REINFORCE, baseline"
+COLOURS = {OURS: plot.MODEL, REINFORCE: plot.OTHERS[0], BASELINE: plot.OTHERS[1]}
 
 
 def f(z):
-    return 0.5 * np.sum(z ** 2, axis=1)
+    return 0.5 * anp.sum(z ** 2, axis=1)
 
 
 def gradients(mean, var, eps):
-    """∇_μ E[f(z)] as each draw by itself has it: {estimator: (n, D)}.  mean: (n, D), the same for every draw."""
-    z = Gaussian(mean, var).sample(eps)  # a number: the score function does not look at where it came from
+    """The estimates of ∇_μ E[f(z)], one for each draw: {estimator: (n, D)}.
+
+    mean: (n, D), the same for every draw.
+    """
+    z = Gaussian(mean, var).sample(eps)
     expected = 0.5 * np.sum(mean ** 2 + var, axis=1)
-    log_prob = {name: grad(lambda mean: np.sum(weight * Gaussian(mean, var).log_prob(z)))(mean)
-                for name, weight in (("score function", f(z)), ("score function, baseline", f(z) - expected))}
-    return {"pathwise": grad(lambda mean: np.sum(f(Gaussian(mean, var).sample(eps))))(mean), **log_prob}
+
+    def reparameterised(mean):
+        return anp.sum(f(Gaussian(mean, var).sample(eps)))
+
+    def likelihood_ratio(weight):
+        return lambda mean: anp.sum(weight * Gaussian(mean, var).log_prob(z))
+
+    return {OURS: grad(reparameterised)(mean), REINFORCE: grad(likelihood_ratio(f(z)))(mean),
+            BASELINE: grad(likelihood_ratio(f(z) - expected))(mean)}
 
 
 def exact_variances(m, var, D):
-    """The variance of one coordinate of each, where every coordinate of μ is m: moments of z = m + σ·ε."""
-    others, spread = (D - 1) * (m ** 2 + var), (D - 1) * (2 * var ** 2 + 4 * m ** 2 * var)  # of Σ z_j² over the other j
+    """The variance of one coordinate of each estimate, if every coordinate of μ is m.
+
+    By the moments of z = m + σ·ε.  `others` and `others_var` are mean and variance of Σ z_j² over
+    the other D − 1 coordinates.
+    """
+    others, others_var = (D - 1) * (m ** 2 + var), (D - 1) * (2 * var ** 2 + 4 * m ** 2 * var)
     f_eps2 = (m ** 2 + 3 * var + others) / 2  # E[f·ε²]
-    f2_eps2 = (m ** 4 + 18 * m ** 2 * var + 15 * var ** 2 + 2 * (m ** 2 + 3 * var) * others + others ** 2 + spread) / 4
-    expected = D * (m ** 2 + var) / 2
-    return {"pathwise": var, "score function": f2_eps2 / var - m ** 2,
-            "score function, baseline": (f2_eps2 - 2 * expected * f_eps2 + expected ** 2) / var - m ** 2}
+    own = m ** 4 + 18 * m ** 2 * var + 15 * var ** 2
+    mixed = 2 * (m ** 2 + 3 * var) * others
+    f2_eps2 = (own + mixed + others ** 2 + others_var) / 4  # E[f²·ε²]
+    expected = D * (m ** 2 + var) / 2  # E[f]
+    with_baseline = f2_eps2 - 2 * expected * f_eps2 + expected ** 2
+    return {OURS: var, REINFORCE: f2_eps2 / var - m ** 2, BASELINE: with_baseline / var - m ** 2}
 
 
 def main(out, seed, quick):
-    rng, m, var, n = numpy.random.default_rng(seed), 1.0, 1.0, 400 if quick else 4000
+    rng, m, var, n = np.random.default_rng(seed), 1.0, 1.0, 400 if quick else 4000
     dimensions, D_shown = (1, 4, 16, 64, 256, 784), 16
     figure, (left, right) = plot.new_figure(2, 4.2, 3.6)
 
-    # %% n draws in more and more dimensions: is the average the gradient, and what is the variance of one draw?
+    # %% n draws in more and more dimensions: their average and their variance.
     furthest, measured = 0.0, {}
     for D in dimensions:
         exact = exact_variances(m, var, D)
-        for name, draws in gradients(np.full((n, D), m), var, rng.standard_normal((n, D))).items():
+        estimates = gradients(np.full((n, D), m), var, rng.standard_normal((n, D)))
+        for name, draws in estimates.items():
             standard_error = np.sqrt(exact[name] / n)
             furthest = max(furthest, float(abs(draws.mean(0) - m).max() / standard_error))
             measured[name, D] = float(draws.var(0).mean())
             if D == D_shown:
                 count = np.arange(1, n + 1)
-                left.plot(count, np.cumsum(draws[:, 0]) / count, color=COLOURS[name], linewidth=1.2)
+                average = np.cumsum(draws[:, 0]) / count
+                left.plot(count, average, color=COLOURS[name], linewidth=1.2)
                 band = 2 * np.sqrt(exact[name] / count)
-                left.fill_between(count, m - band, m + band, color=COLOURS[name], alpha=0.15, linewidth=0)
+                left.fill_between(count, m - band, m + band, color=COLOURS[name], alpha=0.15,
+                                  linewidth=0)
 
     # %% The picture: exact lines, measured dots.
     left.axhline(m, color=plot.EXACT, linewidth=0.8, linestyle="--")
-    left.set(xscale="log", xlim=(10, n), ylim=(m - 7, m + 7), xlabel="draws", yticks=[m], yticklabels=["exact"])
-    left.set_title(f"average of one coordinate, D = {D_shown}, ± 2 s.e.", loc="left", fontsize=10)
+    left.set(xscale="log", xlim=(10, n), ylim=(m - 7, m + 7), xlabel="draws", yticks=[m],
+             yticklabels=["exact"])
+    left.set_title(f"average of the draws, one of {D_shown} coordinates\n"
+                   f"(bands: ± 2 standard errors)", loc="left", fontsize=10)
     grid = range(1, 1001)
     for name, colour in COLOURS.items():
-        right.plot(grid, [exact_variances(m, var, D)[name] for D in grid], color=colour, linewidth=1.2)
-        right.plot(dimensions, [measured[name, D] for D in dimensions], "o", color=colour, markersize=5)
+        lines = [exact_variances(m, var, D)[name] for D in grid]
+        right.plot(grid, lines, color=colour, linewidth=1.2)
+        dots = [measured[name, D] for D in dimensions]
+        right.plot(dimensions, dots, "o", color=colour, markersize=5)
     right.set(xscale="log", yscale="log", xlabel="dimensions", ylim=(0.3, 4e6))
-    right.set_title("variance of one draw: exact lines, measured dots", loc="left", fontsize=10)
+    right.set_title("variance of one draw\n(lines: exact, dots: measured)", loc="left", fontsize=10)
     for name, x, y in zip(COLOURS, (30, 1.2, 30), (1.6, 2e3, 15)):
         right.text(x, y, name, color=COLOURS[name])
     last = dimensions[-1]
-    ratio = {name: measured[name, last] / measured["pathwise", last] for name in COLOURS}
-    exact_ratio = {name: v / exact["pathwise"] for name, v in exact.items()}
-    plain, helped = list(COLOURS)[1:]
-    figure.suptitle(f"Both are right on average; in {last} dimensions the score function's\nvariance is {ratio[plain]:,.0f} "
-                    f"times the pathwise one's, with a baseline {ratio[helped]:,.0f} times", x=0.01, ha="left")
-
-    out.mkdir(parents=True, exist_ok=True)
+    ratio = {name: measured[name, last] / measured[OURS, last] for name in COLOURS}
+    exact_ratio = {name: exact[name] / exact[OURS] for name in COLOURS}
+    title = (f"In {last} dimensions, REINFORCE has {ratio[REINFORCE]:,.0f} times the variance\nof "
+             f"the reparameterised gradient, and {ratio[BASELINE]:,.0f} times with a baseline")
+    figure.suptitle(title, x=0.01, ha="left")
     write_picture(out / "reparameterise.png", figure)
-    finish(out, f"Because the gradient then passes through the draw: both estimators are unbiased (no average of {n} further "
-                f"than {furthest:.1f} standard errors from the exact gradient), but in {last} dimensions the score "
-                f"function's variance is {ratio[plain]:,.0f} times the pathwise one's (exactly {exact_ratio[plain]:,.0f}), "
-                f"and with a baseline {ratio[helped]:,.0f} times ({exact_ratio[helped]:,.0f}).", seed,
-           furthest_in_standard_errors=furthest, variance_ratio=ratio, exact_variance_ratio=exact_ratio)
+    answer = ("Because the gradient then passes through the draw, and its estimate has little "
+              f"variance.  In {last} dimensions the unbiased alternative, REINFORCE, has "
+              f"{ratio[REINFORCE]:,.0f} times the variance (exactly {exact_ratio[REINFORCE]:,.0f} "
+              f"times), and with a baseline {ratio[BASELINE]:,.0f} times "
+              f"({exact_ratio[BASELINE]:,.0f}).")
+    finish(out, answer, seed, draws=n, furthest_average_in_standard_errors=furthest,
+           variance_ratio=ratio, exact_variance_ratio=exact_ratio)
 
 
 if __name__ == "__main__":
-    arguments = demo_parser(__doc__, "reparameterise-out").parse_args()
-    with one_sentence_for_mistakes():
-        main(**vars(arguments))
+    run_demo(main, demo_parser(__doc__, "reparameterise-out"))

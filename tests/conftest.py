@@ -1,8 +1,8 @@
 """Options of the whole suite.
 
-Profiles of hypothesis: the default keeps the suite short, `thorough` draws twenty times as many examples, `quick`
-fewer and looks for no smaller counterexample (for mutation testing).
-`--implementation` puts another implementation before the laws: see tests/README.md.
+Profiles of hypothesis: the default keeps the suite short; `thorough` draws twenty times as many
+examples; `quick` draws fewer and looks for no smaller counterexample (for mutation testing).
+`--implementation` tries the laws on another implementation: see tests/README.md.
 """
 import os
 import sys
@@ -14,22 +14,29 @@ sys.path.insert(0, str(Path(__file__).parent / "tools"))  # tests of the long ch
 
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
-settings.register_profile("quick", max_examples=20, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("quick", max_examples=20, deadline=None, database=None,
+                          phases=[Phase.explicit, Phase.generate])
 settings.load_profile("default")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--implementation", default=os.environ.get("DDPM_IMPLEMENTATION", "tinyddpm"), metavar="NAME",
-                     help="who stands trial before tests/laws: a name in tests/implementations, or the path of a .py file")
-    parser.addoption("--precision", choices=["float32", "float64"],
-                     help="the arithmetic on trial: float32 is allowed 1e-5, and drawn no β < 1e-4 (default: its PRECISION, or float64)")
-    parser.addoption("--strict-laws", action="store_true", help="a function that is missing fails its laws")
+    parser.addoption(
+        "--implementation", metavar="NAME",
+        default=os.environ.get("DDPM_IMPLEMENTATION", "tinyddpm"),
+        help="whose DDPM the laws try: a name in tests/implementations, or the path of a .py file")
+    parser.addoption(
+        "--precision", choices=["float32", "float64"],
+        help="of its arithmetic: float32 is allowed 1e-5, and given no β < 1e-4 "
+             "(default: its PRECISION, or float64)")
+    parser.addoption(
+        "--strict-laws", action="store_true",
+        help="a function that is missing fails its laws")
 
 
 def pytest_configure(config):
-    if config.getoption("implementation") == "tinyddpm":  # no warning escapes from ours in normal use; others' are their own
+    if config.getoption("implementation") == "tinyddpm":  # tinyddpm warns of nothing in normal use
         config.addinivalue_line("filterwarnings", "error")
 
 
 def pytest_report_header(config):
-    return f"on trial before the laws: {config.getoption('implementation')}"
+    return f"the laws try: {config.getoption('implementation')}"

@@ -1,25 +1,26 @@
-"""tinyddpm: denoising diffusion probabilistic models, told in the order of their derivation.
+"""tinyddpm: denoising diffusion probabilistic models, in the order of their derivation.
 
 We want the distribution p_θ of a model to match the distribution p_data of the data: to make
     KL(p_data ‖ p_θ) = E_{x~p_data}[log p_data(x) − log p_θ(x)] ≥ 0                          (1.1)
-small.  p_data is given; so it comes down to making E[log p_θ(x)] large: maximum likelihood   (1.2).
+small.  (It is ≥ 0 by Jensen's inequality: E[−log(p_θ/p_data)] ≥ −log E[p_θ/p_data] ≥ 0.)  p_data is
+fixed, so only E[log p_θ(x)] can change: we make it large.  This is maximum likelihood        (1.2).
 
 The model explains x by latents z.  Its likelihood p_θ(x) = ∫ p_θ(x, z) dz cannot be computed.  But
-for every z, p_θ(x) = p_θ(x, z)/p_θ(z|x).  Take logarithms, average over *any* distribution q(z|x),
-and add and subtract log q(z|x):
+p_θ(x) = p_θ(x, z)/p_θ(z|x) for every z with p_θ(z|x) > 0.  Take logarithms.  The left side does not
+depend on z, so average over *any* distribution q(z|x); then add and subtract log q(z|x):
     log p_θ(x) = E_q[log p_θ(x, z) − log q(z|x)] + KL(q(z|x) ‖ p_θ(z|x)).                     (2.1)
-The KL is ≥ 0 by (1.1).  So the expectation, which can be computed and raised, is a lower bound on
-log p_θ(x): the ELBO, for "evidence lower bound".  In a diffusion model the latents x_1…x_T are the
-data x_0 with more and more noise, and q has nothing to learn:
+The KL is ≥ 0 by (1.1).  So the expectation, which can be estimated and increased, is a lower bound
+on log p_θ(x): the ELBO, for "evidence lower bound".  In a diffusion model the latents x_1…x_T are
+the data x_0 with more and more noise, and q has no parameters.  With x_{0:T} for x_0, x_1, …, x_T,
     log p_θ(x_0) ≥ ELBO = E_q[log p_θ(x_{0:T}) − log q(x_{1:T}|x_0)].                         (2.2)
 
-From here on, every conditional is a Gaussian.  A draw from it is μ + σ·ε (5.1.1), so x_t is x_0
-plus a single noise ε (5.1.2).  The mean of the best step back follows from x_t and ε (5.1).  So
-all that the bound asks of the model is a guess of ε.
+From here on we compute with Gaussians.  A draw from one is μ + σ·ε (5.1.1), so x_t is x_0 plus a
+single noise ε (5.1.2).  If x_0 is known, one step back is a Gaussian, too, and its mean follows
+from x_t and ε (5.1).  So, with fixed variances, the model only has to predict ε.
 
-Numbers in brackets, 1.1 to 5.1, are steps of this derivation; they are named so wherever they
-return.  "Ho n" is an equation of Ho, Jain & Abbeel 2020 (arXiv 2006.11239), "Luo n" one of
-Luo 2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).
+The numbers 1.1, 1.2, 2.1, 2.2, 5.1.1, 5.1.2 and 5.1 name these steps in every file; there are no
+others.  "Ho n" is an equation of Ho, Jain & Abbeel 2020 (arXiv 2006.11239), "Luo n" one of Luo
+2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).
 
 The mathematics, in reading order:
     gaussian   the density, the reparameterised draw, the KL
@@ -28,15 +29,16 @@ The mathematics, in reading order:
     reverse    p_θ: one step of noise out, by a guess of the noise
     sampling   Algorithm 2, and DDIM
     decoder    for images: a probability for each of 256 grey levels
-    elbo       the bound, sorted into L_T, L_{t−1} and L_0, each a number; the losses
-    training   Algorithm 1, and what turns it into a trained network
+    elbo       the bound as a sum of L_T, L_{t−1} and L_0; the losses
+    training   Algorithm 1; the same with Adam, an average of the weights, and options
     network/   the function that guesses the noise, and its gradients
-    oracle     data for which all of this has a closed form
-    toys       distributions of the plane with known densities
+    oracle     data for which the best denoiser and every term can be computed
+    toys       distributions in the plane with known densities
+    checks     what the functions say about wrong arguments
 Beyond the paper, for digits:
     images/    the prior of each pixel, a variance for each pixel, an optimiser for matrices
-Everything operational:
-    app/       run folders, data files, pictures, the command line
+Files, folders, pictures, the command line:
+    app/
 """
 from .app.data import load
 from .app.digits import mnist, mnist_full

@@ -1,10 +1,10 @@
 """The decoder p_θ(x_0 | x_1) for images: a probability for each of 256 grey levels (Ho 13).
 
-A pixel is not a real number; it is one of 256 levels, and level k stands at x_0 = 2k/255 − 1.  So
-the last Gaussian is integrated over the level's bin, x_0 ± 1/255.  The bins of the first and the
-last level extend to −∞ and +∞: the 256 probabilities sum to one.
+A pixel has one of 256 levels; level k is the number x_0 = 2k/255 − 1.  The probability of a level
+is the integral of the Gaussian p_θ(x_0 | x_1) over its bin, x_0 ± 1/255.  The bins of the first
+and the last level extend to −∞ and +∞, so the 256 probabilities sum to one.
 
-(Real-valued data are decoded by the Gaussian's density, `Gaussian.log_prob`.)
+(The decoder of real-valued data is the Gaussian's density, `Gaussian.log_prob`.)
 """
 from typing import Any
 
@@ -22,7 +22,7 @@ def from_levels(images: Array) -> Array:
     """Grey levels 0…255, integers → x_0 in [−1, 1], float32.  ValueError: images of floats."""
     if np.asarray(images).dtype.kind not in "ui":
         raise ValueError(f"images of {np.asarray(images).dtype}: "
-                         f"grey levels are whole numbers, 0..255; images.astype(numpy.uint8)")
+                         f"grey levels are whole numbers, 0..255; convert to that range first")
     return images.astype(np.float32) / np.float32(HALF_RANGE) - 1
 
 
@@ -33,14 +33,15 @@ def to_images(x: Array) -> Array:
     """
     levels = np.clip(np.round((np.asarray(x) + 1) * HALF_RANGE), 0, 255)
     if np.isnan(levels).any():
-        raise ValueError("x holds a NaN, which is no grey level")
+        raise ValueError("x holds a NaN: it must hold numbers")
     return levels.astype(np.uint8)
 
 
 def to_levels(x_0: Array) -> Array:
     """x_0 → its grey level 0…255, as floats.  ValueError: an entry of x_0 between two levels."""
     level = np.round((x_0 + 1) * HALF_RANGE)
-    fine = (level >= 0) & (level <= 255) & (abs(level / HALF_RANGE - 1 - x_0) < 1e-4)
+    nearest = level / HALF_RANGE - 1
+    fine = (level >= 0) & (level <= 255) & (abs(nearest - x_0) < 1e-4)
     if not fine.all():
         raise ValueError(f"x_0 holds {x_0[~fine].flat[0]}: the discretised decoder takes the 256 "
                          f"levels 2k/255 - 1, k = 0..255, and nothing between them")
@@ -68,25 +69,25 @@ def level_log_prob(p: Gaussian, x_0: Array) -> Array:
 def log_normal_interval(low: Any, high: Any) -> Any:
     """log[Φ(high) − Φ(low)] for low < high, elementwise; Φ is the standard normal CDF.
 
-    Three cases lose all digits if computed as written.  In the right tail both Φ round to 1: by
-    symmetry the interval is mirrored into the left tail.  In the left tail both underflow: there
-    the difference is taken between logarithms.  In a very narrow bin both Φ are equal: there the
-    result is the density in the middle times the width.
+    Computed as written, the difference loses all its digits in three cases.  In the right tail both
+    Φ round to 1: by symmetry the interval is mirrored into the left tail.  In the left tail both
+    underflow: there log(e^a − e^b) = a + log(1 − e^{b−a}), with a = log Φ(high) and b = log Φ(low).
+    In a very narrow bin both Φ are equal: there it is the density in the middle times the width.
     """
     from scipy.special import log_ndtr  # imported here, because only images need SciPy
 
-    right = low + high > 0
-    low, high = np.where(right, -high, low), np.where(right, -low, high)
+    in_right_tail = low + high > 0
+    low, high = np.where(in_right_tail, -high, low), np.where(in_right_tail, -low, high)
     width, log_high = high - low, log_ndtr(high)
     narrow = width < np.finfo(width.dtype).eps ** (1 / 3)
-    with np.errstate(divide="ignore", invalid="ignore"):  # in the branch that is not taken
+    with np.errstate(divide="ignore", invalid="ignore"):  # where() below selects one of the two
         by_density = np.log(width) - 0.5 * (LOG_2PI + ((low + high) / 2) ** 2)
         by_difference = log_high + np.log(-np.expm1(log_ndtr(low) - log_high))
     return np.where(narrow, by_density, by_difference)
 
 
 def _density_over_interval(z: Any, log_interval: Any) -> Any:
-    """φ(z)/[Φ(high) − Φ(low)], as the exponential of a difference: each alone could underflow."""
+    """φ(z)/[Φ(high) − Φ(low)] as exp(log φ − log[…]), because φ and […] could underflow."""
     return anp.exp(-0.5 * (LOG_2PI + z ** 2) - log_interval)
 
 

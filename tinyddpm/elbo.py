@@ -1,31 +1,31 @@
-"""The ELBO: the lower bound on log p_θ(x_0) that training raises, term by term.
+"""The ELBO: the lower bound on log p_θ(x_0) that training increases, term by term.
 
 The likelihood of the model is an integral over all x_1…x_T, which cannot be computed.  Equation
-(2.2) bounds it from below for any distribution over x_1…x_T, and so for q.  Both sides of that
-bound are products,
+(2.2) bounds it from below with any distribution over x_1…x_T, so also with q.  The two joint
+densities in that bound are products,
     p_θ(x_{0:T}) = p(x_T)·∏_{t≥1} p_θ(x_{t−1} | x_t)    (Ho 1),
     q(x_{1:T} | x_0) = ∏_{t≥1} q(x_t | x_{t−1})         (Ho 2),
-but they run in opposite directions.  For t ≥ 2 Bayes' rule turns a step of q round,
+but they run in opposite directions.  q is a Markov chain, so q(x_t | x_{t−1}) is also
+q(x_t | x_{t−1}, x_0).  For t ≥ 2 Bayes' rule reverses it,
     q(x_t | x_{t−1}) = q(x_{t−1} | x_t, x_0)·q(x_t | x_0)/q(x_{t−1} | x_0).
-In the product over t = 2…T the fractions cancel, all but the last numerator and the first
-denominator; the latter, q(x_1 | x_0), cancels against the step t = 1.  What is left is
+In the product over t = 2…T the fractions cancel, except the last numerator, q(x_T | x_0), and the
+first denominator, q(x_1 | x_0); the latter cancels the factor t = 1.  What is left is
     q(x_{1:T} | x_0) = q(x_T | x_0)·∏_{t≥2} q(x_{t−1} | x_t, x_0).
 Now each factor of p_θ has a partner in q, except p_θ(x_0 | x_1).  So the bound has three kinds of
 term (Luo 46–58, Ho 5):
 
     −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}          +      L_0
              prior matching        denoising matching             reconstruction
-             KL(q(x_T | x_0)       KL(q(x_{t−1} | x_t, x_0)       −log p_θ(x_0 | x_1)
-                ‖ N(0, I))            ‖ p_θ(x_{t−1} | x_t))
+             KL(q(x_T | x_0)       E KL(q(x_{t−1} | x_t, x_0)     −E log p_θ(x_0 | x_1)
+                ‖ N(0, I))              ‖ p_θ(x_{t−1} | x_t))
 
-Each L_{t−1}, and L_0, is an average over x_t ~ q(x_t | x_0); one draw of x_t gives an unbiased
-estimate.
+E is the average over x_t ~ q(x_t | x_0); one draw of x_t gives an unbiased estimate.
 
-L_T has no parameters.  If the variances are fixed, L_{t−1} is ‖μ̃_t − μ_θ‖²/(2σ_t²) plus a
-constant (Ho 8).  Both means have the form (x_t − β_t/√(1 − ᾱ_t)·noise)/√α_t (Ho 11): μ̃_t with the
-true noise ε, μ_θ with the guess ε_θ.  x_t cancels in the difference, which leaves
-β_t²/(2σ_t²·α_t·(1 − ᾱ_t))·‖ε − ε_θ‖² (Ho 12).  L_0, if it is a density, has the same form.  So
-training comes down to *predicting the noise*.
+L_T has no parameters.  If the variances are fixed, L_{t−1} is E‖μ̃_t − μ_θ‖²/(2σ_t²) plus a
+constant (Ho 8).  Both means have the form (x_t − [β_t/√(1 − ᾱ_t)]·noise)/√α_t (Ho 11): μ̃_t with
+the true noise ε, μ_θ with the guess ε_θ.  x_t cancels in the difference, which leaves
+β_t²/(2σ_t²·α_t·(1 − ᾱ_t))·E‖ε − ε_θ‖² (Ho 12).  If the decoder is a density, L_0 has the same
+form, plus a constant.  So training comes down to *predicting the noise*.
 
 All terms are in nats per item.  In a table of terms, column k is L_k: column 0 is L_0, column
 t − 1 is L_{t−1}, column T is L_T.
@@ -38,7 +38,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.tracer import getval
 
-from .checks import check
+from .checks import check, check_finite
 from .forward import diffuse, forward_step, marginal, posterior
 from .gaussian import Array, Gaussian, noise_like, standard_gaussian, sum_over_dimensions
 from .reverse import Denoiser, evaluate, fixed_variance, predict, reverse_step, variance_table
@@ -48,7 +48,7 @@ Decoder = Callable[[Gaussian, Array], Array]
 
 
 def prior_term(schedule: Schedule, x_0: Array) -> Array:
-    """L_T = KL(q(x_T | x_0) ‖ N(0, I)): what is left of x_0 at the end, (B,) nats (Ho 5)."""
+    """L_T = KL(q(x_T | x_0) ‖ N(0, I)): how far x_T is from N(0, I), (B,) nats (Ho 5)."""
     return marginal(schedule, x_0, schedule.T).kl(standard_gaussian(x_0))
 
 
@@ -56,8 +56,8 @@ def step_term(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array
               variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """L_{t−1} at one draw x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, (B,) nats (Ho 5, Luo 58).
 
-    For t ≥ 2 the KL of the posterior from the model's step; for t = 1, where the posterior is the
-    point x_0, −log p_θ(x_0 | x_1).  Differentiable in whatever the denoiser is made of.
+    For t ≥ 2, KL(q(x_{t−1} | x_t, x_0) ‖ p_θ(x_{t−1} | x_t)).  For t = 1, where that q is the
+    point x_0, −log p_θ(x_0 | x_1).  Differentiable in the parameters of the denoiser.
     x_0, eps: (B, …); t: int or (B,) in 1…T; variance as in `reverse.variance_table`.
     decoder: (p_θ(x_0 | x_1), x_0) → log-probability: `Gaussian.log_prob`, a density, for
     real-valued data; `decoder.level_log_prob`, a probability, for 256 levels.
@@ -71,14 +71,16 @@ def step_term(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array
 def _term(schedule: Schedule, p: Gaussian, x_0: Array, x_t: Array, t: int | Array,
           decoder: Decoder) -> Array:
     """L_{t−1} for the model's step p = p_θ(x_{t−1} | x_t)."""
-    if np.ndim(t) == 0:
-        return -decoder(p, x_0) if t == 1 else posterior(schedule, x_t, t, x_0).kl(p)
+    if np.ndim(t) == 0 and t == 1:
+        return -decoder(p, x_0)
     q = posterior(schedule, x_t, t, x_0)
+    if np.ndim(t) == 0:
+        return q.kl(p)
     is_first = np.asarray(t) == 1
     if not is_first.any():
         return q.kl(p)
-    # At t = 1 the KL from a point mass is infinite, and where() would pass its infinite gradient
-    # on.  So there q is replaced by p, whose KL from p is zero, and the decoder's term is taken.
+    # At t = 1, q is a point mass: KL(q ‖ p) is infinite, and where() would pass on a NaN gradient.
+    # So q is replaced by p there, with KL(p ‖ p) = 0, and the decoder's term is selected.
     column = is_first.reshape(is_first.shape + (1,) * (x_0.ndim - 1))
     q = Gaussian(anp.where(column, p.mean, q.mean), anp.where(column, p.var, q.var))
     return anp.where(is_first, -decoder(p, x_0), q.kl(p))
@@ -87,10 +89,10 @@ def _term(schedule: Schedule, p: Gaussian, x_0: Array, x_t: Array, t: int | Arra
 def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
     """The weight of ‖ε − ε_θ‖² in each L_{t−1}: β_t²/(2σ_t²·α_t·(1 − ᾱ_t)), (T + 1,) (Ho 12).
 
-    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}; entry 0 is unused
-    (zero).  If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that
-    training cannot change: L_T, and for each t the KL of two Gaussians with equal means and the
-    variances β̃_t and σ_t².
+    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}; entry 0 is unused (zero).
+    If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot
+    change: L_T; for t = 1, (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal
+    means and the variances β̃_t and σ_t².
     variance as in `reverse.variance_table`, but not learned.
     """
     var = fixed_variance(schedule, variance)
@@ -103,12 +105,13 @@ def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
 
 def simple_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array,
                 eps: Array) -> Any:
-    """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14); 1 if the network outputs zero.
+    """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14).
 
-    The ELBO without its weights.  At each t the best ε_θ is E[ε | x_t], with or without a weight;
-    so the weights decide only how a network of limited size divides its effort.  On Ho's schedule
-    they are largest at small t, and without them the loss asks for more at large t, where the
-    noise is hard to guess (Ho §3.4).
+    It is −ELBO with every weight set to 1, without the constants (`simple_weights`).  A network
+    that outputs zero has an expected loss of 1.  At each t the best ε_θ is E[ε | x_t], whatever
+    the weight; so the weights only decide how a network of limited size divides its effort.  On
+    Ho's schedule they are largest at small t.  With equal weights, large t counts more: there x_t
+    is nearly all noise, and x_0 is hard to guess (Ho §3.4).
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, _ = evaluate(denoiser, x_t, t)
@@ -118,8 +121,8 @@ def simple_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
 def v_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, eps: Array) -> Any:
     """E‖v − v_θ(x_t, t)‖² = E‖ε − ε_θ‖²/ᾱ_t, per dimension (Salimans & Ho 2022, §4).
 
-    As an error of x̂_0, L_simple weighs it by SNR_t and this loss by SNR_t + 1: where x_t is
-    nearly all noise, the network is still trained to guess the image as a whole.
+    ‖x_0 − x̂_0‖² has weight SNR_t in L_simple and SNR_t + 1 here.  So at large t, where SNR_t is
+    nearly 0, the network still learns to predict x_0.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, _ = evaluate(denoiser, x_t, t)
@@ -138,8 +141,9 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
                 decoder: Decoder = Gaussian.log_prob, weight: float = 0.001) -> Any:
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
-    L_vlb takes the mean as a constant, so that L_simple alone trains the mean, and L_vlb the
-    variance.
+    In L_vlb the mean is held constant (a stop-gradient): L_simple trains the mean, and L_vlb only
+    the variance.  weight: 0.001 of L_vlb in nats per dimension; OpenAI's code takes 0.001 of it in
+    bits per dimension.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -184,7 +188,7 @@ class Ledger(NamedTuple):
                 "total": mean_and_error(self.terms.sum(1))}
 
     def per_t(self) -> tuple:
-        """(mean, standard error), each (T + 1,): every term by itself, in nats per item."""
+        """(mean, standard error), each (T + 1,): for each term, in nats per item."""
         return mean_and_error(self.terms)
 
     def bits_per_dim(self, nats: Any) -> Any:
@@ -194,7 +198,7 @@ class Ledger(NamedTuple):
     def rate_distortion(self) -> tuple[Array, Array]:
         """Progressive coding: rate and distortion, each (T + 1,) (Ho §4.3, figure 5).
 
-        Entry t is for a receiver that holds x_t.  Rate: L_T + … + L_t, in bits per dimension.
+        Entry t is for a receiver that has x_t.  Rate: L_T + … + L_t, in bits per dimension.
         Distortion: the root mean square of x_0 − x̂_0(x_t) over dimensions.  Entry 0: the whole
         −ELBO, and no distortion.
         """
@@ -203,7 +207,8 @@ class Ledger(NamedTuple):
 
 
 def bits_per_dim(nats: Any, dimensions: int) -> Any:
-    """nats/(D·ln 2): the −ELBO of 256-level data in bits per dimension; 8 for a uniform guess."""
+    """nats/(D·ln 2): the −ELBO of 256-level data in bits per dimension; 8 if all 256 levels are
+    equally probable."""
     check(dimensions > 0, "dimensions", dimensions, "D is 1 or more")
     return nats / (dimensions * np.log(2))
 
@@ -220,19 +225,20 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
            variance: Any = "beta", decoder: Decoder = Gaussian.log_prob,
            clip: tuple[float, float] | None = None, batch: int = 256,
            progress: Callable[[Iterable], Iterable] = iter) -> Ledger:
-    """The ELBO of each item, every one of its T + 1 terms a number (2.2, Luo 58).
+    """The T + 1 terms of −ELBO for each item (2.2, Luo 58).
 
-    Each item gets a fresh ε at each t.  The standard errors are over items, so they cover both the
-    choice of the items and the noise.
+    Each term is estimated from one draw of x_t, with a fresh ε.  The standard errors are over
+    items, so they include the noise.
     x_0: (N, …) of floats; variance as in `reverse.variance_table`, decoder as in `step_term`; clip
     as in `reverse.predict`: the bound is then that of the model whose x̂_0 is clipped.  batch:
     items for each call of the denoiser.  progress: wraps the list of times, as tqdm does.
-    Warns when L_T is not small: sampling then starts from an x_T that training never saw.
-    ValueError: no items, no axis but the first, or numbers that are not finite.
+    Warns when L_T is not small: sampling then starts from a distribution of x_T that training
+    never saw.
+    ValueError: no items, fewer than two axes, or numbers that are not finite.
     """
     T, N = schedule.T, len(x_0)
-    check(N and x_0.ndim > 1 and np.isfinite(x_0).all(), "shape of x_0", x_0.shape,
-          "(N, …), N >= 1, finite numbers only")
+    check(N > 0 and x_0.ndim > 1, "shape of x_0", x_0.shape, "(N, …), with N >= 1")
+    check_finite(x_0=x_0)
     check(batch >= 1, "batch", batch, "1 item or more at a time")
     variance = variance_table(schedule, variance)
     terms, distortion = np.zeros((N, T + 1)), np.zeros((N, T + 1))
@@ -250,7 +256,7 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
     prior_bits = result.bits_per_dim(terms[:, T].mean())
     if prior_bits > 0.01:
         warnings.warn(f"L_T = {prior_bits:.3g} bits/dim is not small: alpha_bar_T = "
-                      f"{schedule.alpha_bar[T]:.3g} leaves a trace of x_0 in x_T, while sampling "
+                      f"{schedule.alpha_bar[T]:.3g} leaves x_T dependent on x_0, while sampling "
                       f"starts from N(0, I); use a schedule with more noise", stacklevel=2)
     return result
 
@@ -259,13 +265,13 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
                      variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """−ELBO in its first form (Luo 44), on one path x_1…x_T for each item: (N, T + 1) nats.
 
-    Column 0: −log p_θ(x_0 | x_1); column t: log q(x_t | x_{t−1}) − log p_θ(x_t | x_{t+1}); column
-    T: log q(x_T | x_{T−1}) − log p(x_T).  The expectation of the sum is that of the ledger's
-    total.  Each column is far noisier than the ledger's: it compares two densities at one point,
-    where the ledger has their whole KL.  Along one path that noise cancels in the sum: fully for
-    the exact reverse process, less the worse the denoiser.  Columns 1…T − 1 are no KLs, not even
-    on average: Luo 45 writes them so, but under q, x_t and x_{t+1} are not independent given
-    x_{t−1}.
+    Column 0: −log p_θ(x_0 | x_1).  Column t, 0 < t < T: log q(x_t | x_{t−1}) − log
+    p_θ(x_t | x_{t+1}).
+    Column T: log q(x_T | x_{T−1}) − log p(x_T).  The sum has the same expectation as the ledger's.
+    Each column is far noisier: it is the difference of two log-densities at one point, not a KL.
+    In the sum along a path this noise cancels: fully, if p_θ is the exact reverse of q and p(x_T)
+    is q(x_T); the worse the denoiser, the less.  Luo 45 writes columns 1…T − 1 as KLs.  They are
+    not, even on average: given x_{t−1}, x_t and x_{t+1} are not independent under q.
     """
     T = schedule.T
     variance = variance_table(schedule, variance)
@@ -275,7 +281,8 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
         q = forward_step(schedule, x_prev, t)
         x_t = q.sample(noise_like(rng, x_0))
         p = reverse_step(schedule, predict(schedule, denoiser, x_t, t), variance)
-        terms[:, t - 1] -= decoder(p, x_prev) if t == 1 else p.log_prob(x_prev)
+        log_p = decoder(p, x_prev) if t == 1 else p.log_prob(x_prev)
+        terms[:, t - 1] -= log_p
         terms[:, t] = q.log_prob(x_t)
         x_prev = x_t
     terms[:, T] -= standard_gaussian(x_0).log_prob(x_prev)

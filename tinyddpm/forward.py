@@ -1,13 +1,15 @@
-"""The forward process q: noise is added step by step until only noise is left.
+"""The forward process q: noise is added step by step until almost only noise is left.
 
 Nothing is learned here.  Step t multiplies the signal by √α_t and adds noise of variance
 β_t = 1 − α_t: data of variance 1 then keep variance 1, since α_t·1 + β_t = 1.  A sum of
-independent Gaussians is a Gaussian, so t steps together are one Gaussian, too.  And for someone
-who knows x_0, one step *back* is also a Gaussian: the posterior, which the reverse process
-imitates.
+independent Gaussians is a Gaussian, so t steps together are one Gaussian, too.
 
-Each function returns the `Gaussian` of its equation.  x_0, x_t, …: (B, …) of floats; t: int, or
-(B,) with one t for each item, in 1…T.  ValueError of all: t outside 1…T, shapes that differ.
+If x_0 is known, one step *back*, q(x_{t−1} | x_t, x_0), is also a Gaussian.  It is called the
+posterior, and the reverse process approximates it.
+
+`diffuse` returns a draw, every other function the `Gaussian` of its equation.
+x_0, x_t, …: (B, …) of floats; t: int, or (B,) with one t for each item, in 1…T.
+ValueError of all functions: t outside 1…T, shapes that differ.
 """
 import autograd.numpy as anp
 import numpy as np
@@ -47,7 +49,7 @@ def diffuse(schedule: Schedule, x_0: Array, t: int | Array, eps: Array) -> Array
 def transition(schedule: Schedule, x_s: Array, s: int | Array, t: int | Array) -> Gaussian:
     """q(x_t | x_s) = N(√(ᾱ_t/ᾱ_s)·x_s, 1 − ᾱ_t/ᾱ_s) for 0 ≤ s < t.
 
-    s = t − 1 makes it `forward_step`, s = 0 `marginal`.  ValueError: unless 0 ≤ s < t ≤ T.
+    With s = t − 1 it is `forward_step`, with s = 0 `marginal`.  ValueError: unless 0 ≤ s < t ≤ T.
     """
     check(np.all(np.asarray(s) < np.asarray(t)), "s", s,
           f"smaller than t = {t}, as q(x_t | x_s) runs forward")
@@ -61,10 +63,13 @@ def posterior(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> Gau
     """q(x_{t−1} | x_t, x_0) = N(μ̃_t, β̃_t): one step back, for known x_0 (Luo 84, Ho 6–7).
 
     Bayes' rule: as a function of x_{t−1} it is proportional to q(x_t | x_{t−1})·q(x_{t−1} | x_0).
-    The precisions of the two add up, 1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}), and so
+    For t ≥ 2 the precisions of the two add up, and the mean is weighted by them:
+        1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}),
+        μ̃_t = β̃_t·[√α_t·x_t/β_t + √ᾱ_{t−1}·x_0/(1 − ᾱ_{t−1})].
+    With α_t·(1 − ᾱ_{t−1}) + β_t = 1 − ᾱ_t this becomes
         μ̃_t = [√ᾱ_{t−1}·β_t·x_0 + √α_t·(1 − ᾱ_{t−1})·x_t]/(1 − ᾱ_t),
         β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
-    At t = 1 it is the point mass on x_0.
+    At t = 1 all probability is at x_0.
     """
     check_same_shape(x_t=x_t, x_0=x_0)
     at = schedule.coefficients_at(t, x_t)

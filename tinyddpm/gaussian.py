@@ -1,8 +1,8 @@
-"""Gaussians: what every conditional distribution of a diffusion model is.
+"""Gaussians with independent coordinates, N(μ, σ²).
 
-The data's distribution is not a Gaussian, and neither is that of noised data.  But each conditional
-that we compute with, forward or reverse, is one with independent coordinates, N(μ, σ²).  We need
-four things of it: its density, a draw, its entropy, and its KL divergence from another.
+The data are not Gaussian, and neither are noised data.  But q(x_t | x_{t−1}), q(x_t | x_0),
+q(x_{t−1} | x_t, x_0) and p_θ(x_{t−1} | x_t) are.  This file has the four things that we need of
+them: density, draw, entropy, and KL divergence.
 
 The first axis of every array is the batch.  A density, an entropy or a KL of arrays of shape
 (B, …) has shape (B,): one number for each item, in nats, summed over all other axes.
@@ -23,8 +23,8 @@ LOG_2PI = float(np.log(2 * np.pi))
 class Gaussian(NamedTuple):
     """N(mean, var) with independent coordinates.
 
-    mean: (B, …); var: the variance σ² ≥ 0, which broadcasts against the mean.  A variance of 0 is a
-    point mass, as the posterior is at t = 1: it can be drawn from, and has no density.
+    mean: (B, …); var: the variance σ² ≥ 0, which broadcasts against the mean.  With variance 0
+    every draw equals the mean, and there is no density.
     ValueError of every method: an array whose shape differs from the mean's; a variance below 0;
     and, except in `sample`, a variance of 0.
     """
@@ -42,7 +42,7 @@ class Gaussian(NamedTuple):
     def sample(self, eps: Array) -> Array:
         """The reparameterised draw μ + σ·ε: all randomness is in ε ~ N(0, I) (5.1.1).
 
-        For z = μ + σ·ε, ∂z/∂μ = 1 and ∂z/∂σ = ε: gradients pass through the draw to the parameters.
+        For z = μ + σ·ε, ∂z/∂μ = 1 and ∂z/∂σ = ε: the gradient of a function of z reaches μ and σ.
         ValueError: an ε whose dtype differs from the mean's (float64 noise would promote a float32
         chain to float64).
         """
@@ -55,15 +55,17 @@ class Gaussian(NamedTuple):
     def entropy(self) -> Array:
         """E[−log N(x; μ, σ²)] = ½ Σ [log 2πσ² + 1], (B,) nats."""
         check_variance(self.var)
-        return sum_over_dimensions(0.5 * (LOG_2PI + 1 + anp.log(self.var)) + 0 * self.mean)
+        terms = 0.5 * (LOG_2PI + 1 + anp.log(self.var))
+        return sum_over_dimensions(terms + 0 * self.mean)  # in the shape of the mean
 
     def kl(self, other: "Gaussian") -> Array:
         """KL(self ‖ other) = E_self[log self − log other] ≥ 0, (B,) nats (1.1).
 
         For N(μ, σ²) and N(μ′, σ′²) each coordinate adds ½[r − 1 − log r + (μ − μ′)²/σ′²] with
         r = σ²/σ′², because E_self(x − μ′)² = σ² + (μ − μ′)².  With equal variances only the squared
-        difference of the means is left.  r − 1 is computed as expm1(log r): the plain difference
-        would lose all digits where the two variances are nearly equal.
+        difference of the means is left.  r − 1 and log r nearly cancel where the variances are
+        nearly equal: so they are subtracted first, before the other term is added.  expm1(log r)
+        is r − 1.
         """
         check_same_shape(mean=self.mean, other_mean=other.mean)
         check_variance(self.var)
@@ -79,7 +81,7 @@ def sum_over_dimensions(x: Array) -> Array:
 
 
 def standard_gaussian(x: Array) -> Gaussian:
-    """N(0, I) in the shape and dtype of x: the prior p(x_T), where the reverse process starts."""
+    """N(0, I) in the shape and dtype of x: p(x_T), the start of sampling."""
     return Gaussian(anp.zeros(x.shape, x.dtype), anp.ones((), x.dtype))
 
 

@@ -1,12 +1,12 @@
-"""Exact answers: data so simple that all of diffusion has a closed form.
+"""Exact answers: data for which density, denoiser and ELBO terms can be computed.
 
-If the data are a Gaussian, a mixture of Gaussians or a finite set of points, the noised data
-q(x_t) are a mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t),
-and the denoiser of least error,
+If the data are a Gaussian, a mixture of Gaussians or a finite set of points, the noised data q(x_t)
+are a mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t), and the
+denoiser of least squared error,
     ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t)      (Luo 133 and 151; Tweedie's formula).
-It holds because ∇ log q(x_t) is the average of ∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t) over the x_0 and
-ε that x_t may come from.  The least possible loss is then a number that a network, a sampler or a
-ledger can be compared with.
+It follows from q(x_t) = ∫ q(x_t | x_0)·q(x_0) dx_0: dividing its gradient by q(x_t) gives
+∇ log q(x_t) = E[∇ log q(x_t | x_0) | x_t], and ∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t).  So the least
+possible loss is known, and a network, a sampler or an ELBO can be compared with it.
 
 The arrays of mixtures are (B, D), and all sums here are float64.
 """
@@ -40,10 +40,9 @@ def softmax(logits: Array, axis: int = 1) -> Array:
 class Mixture:
     """Σ_k π_k·N(m_k, S_k) in D dimensions; one component is a Gaussian.
 
-    weights: (K,), positive, scaled to sum to one; means: (K, D); covariances: (K, D, D),
-    symmetric, positive semidefinite.  Each component is kept in its own axes, the eigenvectors of
-    its covariance: there it is diagonal, and stays so when noise is added.  ValueError: anything
-    else.
+    weights: (K,), positive, scaled to sum to one; means: (K, D); covariances: (K, D, D), symmetric,
+    positive semidefinite.  ValueError: anything else.  Computations use the eigenvectors of S_k as
+    axes: there the covariance is diagonal, with noise added, too.
 
     dimensions       D
     variances, axes  (K, D) and (K, D, D): eigenvalues, and eigenvectors as columns
@@ -80,7 +79,7 @@ class Mixture:
 
     @property
     def covariance(self) -> Array:
-        """Cov(x), (D, D): the components' own, averaged, plus that of their means."""
+        """Cov(x), (D, D): the mean of the components' covariances plus that of their means."""
         offsets = self.means - self.mean
         within = np.einsum("k,kij->ij", self.weights, self.covariances)
         return within + (self.weights * offsets.T) @ offsets
@@ -92,12 +91,10 @@ class Mixture:
         return self.means[k] + np.einsum("nij,nj->ni", self.axes[k], noise)
 
     def _components(self, x: Array, alpha_bar: Any = 1.0, one_minus: Any = 0.0) -> tuple:
-        """x in the axes of each component of q(x_t).
+        """x − √ᾱ_t·m_k in the axes of each component, its variances, and the log joint.
 
-        Offsets and variances (…, K, D), log joint (B, K).
-
-        log joint: log π_k + log N(x; √ᾱ_t·m_k, …).  alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each ()
-        or (B, 1).
+        (B, K, D), (…, K, D), and (B, K): log π_k + log N(x; √ᾱ_t·m_k, ᾱ_t·S_k + (1 − ᾱ_t)·I).
+        alpha_bar, one_minus: ᾱ_t and 1 − ᾱ_t, each () or (B, 1).
         """
         check(np.shape(x)[1:] == (self.dimensions,), "shape of x", np.shape(x),
               f"(B, {self.dimensions})")
@@ -114,15 +111,20 @@ class Mixture:
 
         ValueError: a component whose variance is 0 along an axis; it has no density.
         """
+        self._check_has_density()
+        _, _, log_joint = self._components(x)
+        return _logsumexp(log_joint, 1)
+
+    def _check_has_density(self) -> None:
         if not self.variances.all():
             raise ValueError("a component has a variance of 0 along one of its axes: "
                              "before noise is added it has no density")
-        return _logsumexp(self._components(x)[2], 1)
 
     def log_q(self, schedule: Schedule, x_t: Array, t: int | Array) -> Array:
         """log q(x_t), the density of the noised data, (B,) nats.  x_t: (B, D); t in 1…T."""
         at = schedule.coefficients_at(t, x_t)
-        return _logsumexp(self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)[2], 1)
+        _, _, log_joint = self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
+        return _logsumexp(log_joint, 1)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
         """ε*(x_t, t) = E[ε | x_t], the denoiser of least error.  x_t: (B, D); t: int or (B,).
@@ -134,27 +136,29 @@ class Mixture:
             at = schedule.coefficients_at(t, x_t)
             offset, var, log_joint = self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
             probability = softmax(log_joint)
+            # Σ_k P(k | x_t)·A_k·(offset_k/var_k), with the axes A_k of component k
             minus_score = np.einsum("bk,bkd,ked->be", probability, offset / var, self.axes)
             eps = np.sqrt(at.one_minus_alpha_bar) * minus_score
             return eps.astype(x_t.dtype)
         return exact
 
     def _posterior_variance(self, schedule: Schedule, x_t: Array, t: int | Array) -> Array:
-        """tr Cov(x_0 | x_t), (B,): the components' own, averaged, plus that of their means."""
+        """tr Cov(x_0 | x_t), (B,): averaged over the components x_t may come from, plus their
+        means'."""
         at = schedule.coefficients_at(t, x_t)
         offset, var, log_joint = self._components(x_t, at.alpha_bar, at.one_minus_alpha_bar)
         probability = softmax(log_joint)
         gain = np.sqrt(at.alpha_bar)[..., None] * self.variances / var
-        means = self.means + np.einsum("bkd,ked->bke", gain * offset, self.axes)
+        means = self.means + np.einsum("bkd,ked->bke", gain * offset, self.axes)  # E[x_0 | x_t, k]
         within = (self.variances * np.asarray(at.one_minus_alpha_bar)[..., None] / var).sum(-1)
         between = means - np.einsum("bk,bkd->bd", probability, means)[:, None]
         return (probability * (within + (between ** 2).sum(-1))).sum(1)
 
     def _lattice(self, fineness: int, alpha_bar: float = 1.0,
                  one_minus: float = 0.0) -> Iterator[tuple]:
-        """A lattice over all of q(x_t) but 1e-17 of it: yields (points, volume of a cell).
+        """A lattice that covers q(x_t) up to 1e-18 of it: yields (points, volume of a cell).
 
-        fineness: points to the smallest standard deviation.
+        fineness: points per smallest standard deviation.
         """
         var = alpha_bar * self.variances + one_minus
         half_width = 9 * np.sqrt(np.einsum("kid,kd->ki", self.axes ** 2, var))
@@ -165,8 +169,8 @@ class Mixture:
         lengths = [len(side) for side in sides]
         count = math.prod(lengths)
         if count > 2e7:
-            raise ValueError(f"a lattice of {count:.1g} points: quadrature is for few dimensions "
-                             f"and variances of like size")
+            raise ValueError(f"a lattice of {count:.1g} points is too large: use fewer dimensions, "
+                             f"or variances of similar size")
         chunk = max(1, 2 ** 20 // self.means.size)
         for i in range(0, count, chunk):
             indices = np.unravel_index(np.arange(i, min(i + chunk, count)), lengths)
@@ -176,16 +180,17 @@ class Mixture:
     def expect(self, f: Callable[[Array], Array], fineness: int = 2) -> float:
         """E[f(x)] over the data.  f: (B, D) → (B,).  For D ≤ 3.
 
-        By the trapezoid rule on a lattice, whose error falls exponentially with the fineness if f
-        is smooth.
+        By the trapezoid rule on a lattice; the error falls like exp(−2π²·fineness²) if f is smooth.
+        ValueError: a component whose variance is 0 along an axis.
         """
+        self._check_has_density()
         total = 0.0
         for x, cell in self._lattice(fineness):
             total += (np.exp(self.log_prob(x)) @ f(x)) * cell
         return float(total)
 
     def entropy(self, fineness: int = 2) -> float:
-        """−E[log p(x)] in nats: no model's −ELBO has a smaller expectation (1.2)."""
+        """−E[log p(x)] in nats: a lower bound on the expected −ELBO (1.1, 1.2)."""
         return self.expect(lambda x: -self.log_prob(x), fineness)
 
     def error(self, schedule: Schedule, t: int, fineness: int = 2) -> float:
@@ -219,9 +224,8 @@ def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: in
                      variance: Any = "beta") -> Array:
     """Every term of the ELBO from the squared error at each t: (…, T + 1) nats (Luo 92–99).
 
-    Each L_{t−1} is the KL of two Gaussians whose means differ by coef_x_0·(x_0 − x̂_0).  So
-    E‖x_0 − x̂_0(x_t)‖², and E‖x_0‖² for L_T, determine the bound of any denoiser, if the decoder is
-    a density.
+    Each L_{t−1} is the KL of two Gaussians whose means differ by coef_x_0·(x_0 − x̂_0).  So, if the
+    decoder is a density, the terms need only E‖x_0 − x̂_0(x_t)‖² at each t, and E‖x_0‖² for L_T.
     error: (…, T + 1), column 0 unused; square: (…), E‖x_0‖².
     """
     table = fixed_variance(schedule, variance)
@@ -239,7 +243,7 @@ def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: in
 
 
 def optimal_variance(schedule: Schedule, error: Any, dimensions: int) -> Array:
-    """The σ_t² that makes each L_{t−1} least (Bao et al. 2022, theorem 1).
+    """The σ_t² that minimises each L_{t−1} (Bao et al. 2022, theorem 1).
 
     σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D, one number for each t.
 
@@ -298,7 +302,7 @@ def gaussian_log_likelihood(schedule: Schedule, data: Mixture, x_0: Array,
 
 
 def gaussian_terms(schedule: Schedule, data: Mixture, x_0: Array, variance: Any = "beta") -> Array:
-    """The exact ledger of each x_0: (B, T + 1) nats, L_0…L_T.
+    """The exact terms for each x_0, averaged over the noise: (B, T + 1) nats, L_0…L_T.
 
     For Gaussian data and their exact denoiser.  Given x_0, the error x̂_0 − x_0 is Gaussian; in
     each axis its mean is (1 − ᾱ)(m − x_0)/(ᾱ·s + 1 − ᾱ).
@@ -316,8 +320,9 @@ def gaussian_terms(schedule: Schedule, data: Mixture, x_0: Array, variance: Any 
 class FiniteData:
     """A data set as a distribution: N points of equal probability.
 
-    Its denoiser is what a network that had memorised exactly these points would compute; a sampler
-    that uses it returns these points and no others.  points: (N, …), N ≥ 1.
+    Its denoiser is what a network that had memorised exactly these points would compute.  A sampler
+    that uses it returns one of these points, if the noise of x_1 is small compared with the
+    distances between them.  points: (N, …), N ≥ 1.
     ValueError: no points, or numbers that are not finite.
     """
 
@@ -363,9 +368,10 @@ def excess(schedule: Schedule, denoiser: Denoiser, data: Mixture, rng: np.random
     """How much larger a denoiser's −ELBO is than the optimal one's: (mean, standard error) in nats.
 
     ε − E[ε | x_t] is uncorrelated with every function of x_t, so
-    E‖ε − ε_θ‖² − E‖ε − ε*‖² = E‖ε_θ − ε*‖².  Weighted as in the ELBO and summed over t, the right
-    side is the difference without the noise of the left side.
-    data: a `Mixture`, with n draws from it at each t.  For a fixed variance.
+        E‖ε − ε_θ‖² − E‖ε − ε*‖² = E‖ε_θ − ε*‖².
+    The right side is estimated, weighted as in the ELBO and summed over t; it is less noisy than
+    the difference on the left.
+    data: a `Mixture`; n draws from it at each t.  For a fixed variance, and a density as decoder.
     """
     best, weights = data.denoiser(schedule), simple_weights(schedule, variance)
     total = np.zeros(n)

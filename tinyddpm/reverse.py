@@ -3,19 +3,18 @@
 If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We do not, so a
 network guesses x_0, and the guess takes its place in the posterior.  Because
 x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, and x_t is known, to guess x_0 is to guess the noise ε: DDPM's
-network predicts ε, whose size is the same at every t.  The score and the velocity v, defined
-below, are two more names for the same guess.
+network predicts ε, whose variance is 1 at every t.  The score and the velocity v, defined below,
+are two more forms of the same guess.
 
-Why may the step be Gaussian, when the data are not?  Exactly, q(x_{t−1} | x_t) is a mixture of
-posteriors, one for each possible x_0.  The smaller β_t, the closer it is to a single Gaussian
-(Ho §2).
+Why may the step be Gaussian, when the data are not?  The exact q(x_{t−1} | x_t) is a mixture of
+posteriors, one for each possible x_0, weighted by q(x_0 | x_t).  The smaller β_t, the closer it is
+to a single Gaussian (Ho §2).
 
-A *denoiser* is any function (x_t, t) → ε̂: a network with its weights, an exact oracle, or your
-own.  One that also learns the variance returns a pair, (ε̂, log_var_fraction); see
-`interpolated_variance`.
+A *denoiser* is any function (x_t, t) → ε̂: a network with its weights, the exact E[ε | x_t] of
+`oracle`, or your own.  One that also learns the variance returns a pair, (ε̂, log_var_fraction);
+see `interpolated_variance`.
 
-x_t and whatever stands beside it: (B, …) of floats; t: int, or (B,) with one t for each item, in
-1…T.
+x_t, x_0, ε, v, score: (B, …) of floats; t: int, or (B,) with one t for each item, in 1…T.
 ValueError of all functions: t outside 1…T, shapes that differ.
 """
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from .schedule import Schedule, cast_like
 Denoiser = Callable[[Any, Any], Any]
 
 
-# Four names for one guess.
+# Four forms of one guess.
 
 def _signal_and_noise(schedule: Schedule, x_t: Array, t: int | Array) -> tuple[Array, Array]:
     """√ᾱ_t and √(1 − ᾱ_t)."""
@@ -57,8 +56,8 @@ def eps_from_x_0(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> 
 def v_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
     """v = √ᾱ_t·ε − √(1 − ᾱ_t)·x_0, the velocity (Salimans & Ho 2022, §4).
 
-    The pair (x_t, v) is the pair (x_0, ε), rotated.  With x_0 eliminated,
-    v = (ε − √(1 − ᾱ_t)·x_t)/√ᾱ_t.
+    The pair (x_t, v) is the pair (x_0, ε), rotated by the angle whose cosine is √ᾱ_t.  With x_0
+    eliminated, v = (ε − √(1 − ᾱ_t)·x_t)/√ᾱ_t.
     """
     check_same_shape(x_t=x_t, eps=eps)
     signal, noise = _signal_and_noise(schedule, x_t, t)
@@ -66,17 +65,17 @@ def v_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Ar
 
 
 def eps_from_v(schedule: Schedule, x_t: Array, t: int | Array, v: Array) -> Array:
-    """ε = √ᾱ_t·v + √(1 − ᾱ_t)·x_t: the rotation, backwards."""
+    """ε = √ᾱ_t·v + √(1 − ᾱ_t)·x_t: the rotation, inverted."""
     check_same_shape(x_t=x_t, v=v)
     signal, noise = _signal_and_noise(schedule, x_t, t)
     return signal * v + noise * x_t
 
 
 def score_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
-    """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): the score points against the noise.
+    """∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t): −ε over the standard deviation of the noise.
 
-    The same formula turns E[ε | x_t] into the score of the noised data, ∇ log q(x_t) (Luo 133 and
-    151).
+    With E[ε | x_t] in place of ε it is the score of the noised data, ∇ log q(x_t) (Luo 133 and
+    151; derived in `oracle`).
     """
     check_same_shape(x_t=x_t, eps=eps)
     _, noise = _signal_and_noise(schedule, x_t, t)
@@ -111,10 +110,13 @@ def as_denoiser(schedule: Schedule, predictor: Denoiser, predicts: str = "eps") 
     return denoiser
 
 
-# What a denoiser says, completed.
+# The output of a denoiser, as ε̂ and as x̂_0.
 
 class Prediction(NamedTuple):
-    """One guess at x_t, as x̂_0 and as ε̂; log_var_fraction is None if no variance is learned."""
+    """A denoiser's output at (x_t, t), as x̂_0 and as ε̂.
+
+    log_var_fraction is None if no variance is learned.
+    """
 
     x_t: Any
     t: Any
@@ -129,7 +131,10 @@ def evaluate(denoiser: Denoiser, x_t: Array, t: int | Array) -> tuple[Array, Arr
     ValueError: an output whose shape differs from that of x_t; an ε̂ of another dtype.
     """
     output = denoiser(x_t, t)
-    eps, log_var_fraction = output if isinstance(output, tuple) else (output, None)
+    if isinstance(output, tuple):
+        eps, log_var_fraction = output
+    else:
+        eps, log_var_fraction = output, None
     check_same_shape(x_t=x_t, eps=eps)
     if log_var_fraction is not None:
         check_same_shape(x_t=x_t, log_var_fraction=log_var_fraction)
@@ -142,9 +147,9 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
             clip: tuple[float, float] | None = None) -> Prediction:
     """The denoiser's guess, as ε̂ and as x̂_0.
 
-    clip: (low, high), the range of the data.  x̂_0 is kept inside it before any mean is computed,
-    and ε̂ is derived again from the clipped x̂_0, so that both remain one guess.
-    ValueError: what `evaluate` refuses; a clip that is not (low, high) with low < high.
+    clip: (low, high), the range of the data.  x̂_0 is clipped to it, and ε̂ is computed again from
+    the clipped x̂_0, so that the two stay consistent.
+    ValueError: as in `evaluate`; a clip that is not (low, high) with low < high.
     """
     eps, log_var_fraction = evaluate(denoiser, x_t, t)
     x_0 = x_0_from_eps(schedule, x_t, t, eps)
@@ -161,8 +166,8 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
 def mean_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
     """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t: the posterior's mean, from the noise (5.1, Ho 11).
 
-    It follows by putting x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t into μ̃_t (Luo 116–124).  The coefficient
-    of x_t is then [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, as
+    It follows from μ̃_t with x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (Luo 116–124).  The factor of x_t is
+    then [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, because
     β_t + α_t·(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
     """
     check_same_shape(x_t=x_t, eps=eps)
@@ -173,20 +178,20 @@ def mean_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) ->
 
 
 def mean_from_x_0(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> Array:
-    """μ̃_t(x_t, x̂_0): the posterior's mean for a guessed x_0 (Luo 84)."""
+    """μ̃_t(x_t, x̂_0): the posterior's mean, with x̂_0 for x_0 (Luo 84)."""
     return posterior(schedule, x_t, t, x_0).mean
 
 
 def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
     """σ_t² of p_θ(x_{t−1} | x_t), (T + 1,) with an unused entry 0; None if it is learned.
 
-    variance: "beta"        β_t, the right variance for x_0 ~ N(0, I) (Ho §3.2)
-              "beta_tilde"  β̃_t, the right variance for a single point x_0 (Ho §3.2)
+    variance: "beta"        β_t, that of q(x_{t−1} | x_t) if x_0 ~ N(0, I) (Ho §3.2)
+              "beta_tilde"  β̃_t, that of q(x_{t−1} | x_t) if x_0 is one point (Ho §3.2)
               "learned"     each x_t has its own, from the denoiser's log_var_fraction
               an array      (T + 1,): σ_t² itself
+    "beta" is the default: for data with a density its bound is tight for large T.
     β̃_1 = 0 would leave the decoder p_θ(x_0 | x_1) without a density, so "beta_tilde" takes β_1 at
-    t = 1.
-    Only the decoder uses σ_1²: Algorithm 2 adds no noise in its last step.
+    t = 1.  σ_1² is used in L_0 only: Algorithm 2 adds no noise in its last step.
     ValueError: any other name; an array of another shape, or with a σ_t² that is not positive.
     """
     if isinstance(variance, str):
@@ -202,16 +207,16 @@ def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
           f"(T + 1,) = ({schedule.T + 1},), one for each t")
     fine = (table[1:] > 0) & np.isfinite(table[1:])
     if not fine.all():
-        t = 1 + int(np.argmin(fine))
+        t = 1 + int(np.flatnonzero(~fine)[0])
         raise ValueError(f"variance[{t}] = {table[t]:g}: a variance is positive and finite")
     return table
 
 
 def fixed_variance(schedule: Schedule, variance: Any = "beta") -> Array:
-    """`variance_table`, where it must be a table.  ValueError: also for "learned"."""
+    """`variance_table` of a fixed variance.  ValueError: as there; and for "learned"."""
     table = variance_table(schedule, variance)
     if table is None:
-        raise ValueError("variance = learned: a fixed one is beta, beta_tilde, "
+        raise ValueError("variance = learned: here it must be fixed, beta, beta_tilde "
                          "or an array of T + 1 numbers")
     return table
 
@@ -220,9 +225,8 @@ def interpolated_variance(schedule: Schedule, x_t: Array, t: int | Array,
                           log_var_fraction: Array) -> Array:
     """σ_t² = exp(f·log β_t + (1 − f)·log β̃_t) with f = log_var_fraction (Improved DDPM eq 15).
 
-    f = 0 is β̃_t and f = 1 is β_t, the two extremes.  A network's f may lie outside 0…1; far
-    outside, σ_t² overflows the dtype of x_t.  β̃_1 = 0 has no logarithm; as in Improved DDPM, β̃_2
-    takes its place.
+    f = 0 gives β̃_t and f = 1 gives β_t.  A network's f may lie outside 0…1.  β̃_1 = 0 has no
+    logarithm: as in the code of Improved DDPM, β̃_2 is used at t = 1 (β_1 if T = 1).
     """
     check_same_shape(x_t=x_t, log_var_fraction=log_var_fraction)
     log_largest, log_smallest = cast_like(x_t, *log_variance_range(schedule, x_t, t))
@@ -240,15 +244,15 @@ def log_variance_range(schedule: Schedule, x: Array, t: int | Array) -> tuple[Ar
 def reverse_step(schedule: Schedule, prediction: Prediction, variance: Any = "beta") -> Gaussian:
     """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1 and 11).
 
-    variance: as in `variance_table`.  Whoever takes many steps calls that once and passes its
-    result; None, too, means learned.  ValueError: learned, and the prediction has no
-    log_var_fraction.
+    variance: as in `variance_table`, or its result, so that a loop computes the table once (for
+    "learned" the result is None).
+    ValueError: learned, and the prediction has no log_var_fraction.
     """
     x_t, t, _, eps, log_var_fraction = prediction
     table = None if variance is None else variance_table(schedule, variance)
     if table is None:
         check(log_var_fraction is not None, "variance", "learned",
-              "that takes a denoiser that returns the pair (eps, log_var_fraction)")
+              "it needs a denoiser that returns the pair (eps, log_var_fraction)")
         var = interpolated_variance(schedule, x_t, t, log_var_fraction)
     else:
         shape = np.shape(schedule.coefficients_at(t, x_t).beta)

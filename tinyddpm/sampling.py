@@ -1,8 +1,8 @@
 """Sampling: Algorithm 2 as the paper prints it, the same with options, and DDIM.
 
-The sampler starts from x_T ~ N(0, I) and walks back to x_0.  Its last step adds no noise: so its
-output is not quite a draw from the p_θ(x_0) whose likelihood the ELBO bounds, but the mean of the
-last step (Ho §3.3).
+A sampler starts from x_T ~ N(0, I) and goes back step by step to x_0.  The last step adds no noise:
+the result is the mean of p_θ(x_0 | x_1), not a draw from it.  The ELBO bounds the likelihood of
+such a draw (Ho §3.3).
 """
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
 
 
 class SamplingStep(NamedTuple):
-    """The chain has arrived at time t, with x = x_t; x_0 is the guess x̂_0 that took it there."""
+    """After a step of the chain: x is x_t, and x_0 is the x̂_0 that this step used."""
 
     t: int
     x: Any
@@ -50,9 +50,9 @@ def ancestral_sampling(schedule: Schedule, denoiser: Denoiser, x: Array, rng: np
 
     The last step takes the mean and adds no noise.
 
-    A generator: it yields a `SamplingStep` after each step, t = start − 1…0, and the caller may
-    look or stop.  `final_sample` returns the last x_0.
-    x: (B, …), x_T ~ N(0, I); or any x_t with start=t, which is denoised from there in t steps.
+    A generator: it yields a `SamplingStep` after each step, t = start − 1…0, and the caller can
+    read each or stop early.  `final_sample` returns the last x_0.
+    x: (B, …), x_T ~ N(0, I); with start=t, any x_t, and t steps follow.
     variance as in `reverse.variance_table`, clip as in `reverse.predict`.
     ValueError: start outside 1…T; rng None; an x that is not finite.
     """
@@ -74,7 +74,7 @@ def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
 
     N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0
     adds no noise; η = 1 with s = t − 1 is p_θ with σ_t² = β̃_t.  A learned variance is not used.
-    1 − ᾱ_s − σ² is computed as a sum of positive parts, by
+    So that no digits are lost, 1 − ᾱ_s − σ² is computed as a sum of positive terms, with
     1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s).
     s: int or (B,).  ValueError: η outside [0, 1]; unless 0 ≤ s < t.
     """
@@ -84,22 +84,25 @@ def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
     at_t = schedule.coefficients_at(t, x_t)
     at_s = schedule.coefficients_at(s, x_t, lowest=0)
     log_ratio = at_t.log_alpha_bar - at_s.log_alpha_bar  # log ᾱ_t/ᾱ_s
-    noise_s, noise_t = at_s.one_minus_alpha_bar, at_t.one_minus_alpha_bar
-    of_eps = noise_s * ((1 - eta ** 2) + eta ** 2 * anp.exp(log_ratio) * noise_s / noise_t)
-    var = eta ** 2 * noise_s / noise_t * -anp.expm1(log_ratio)
-    signal, noise, var = cast_like(x_t, anp.sqrt(at_s.alpha_bar), anp.sqrt(of_eps), var)
+    om_s, om_t = at_s.one_minus_alpha_bar, at_t.one_minus_alpha_bar
+    one_minus_ratio = -anp.expm1(log_ratio)              # 1 − ᾱ_t/ᾱ_s
+    var = eta ** 2 * om_s / om_t * one_minus_ratio
+    var_of_eps = om_s * ((1 - eta ** 2) + eta ** 2 * anp.exp(log_ratio) * om_s / om_t)
+    signal, noise, var = cast_like(x_t, anp.sqrt(at_s.alpha_bar), anp.sqrt(var_of_eps), var)
     return Gaussian(signal * x_0 + noise * eps, var)
 
 
 def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
                   rng: np.random.Generator | None = None, steps: Any = None, eta: float = 0.0,
                   clip: tuple[float, float] | None = None) -> Iterator[SamplingStep]:
-    """DDIM: the same denoiser in fewer steps, with a share η of fresh noise.
+    """DDIM: the same denoiser in fewer steps, with η times the noise of ancestral sampling.
+
+    The losses depend on the marginals q(x_t | x_0) alone, and DDIM's steps have the same marginals;
+    so a denoiser trained for DDPM is also the one that DDIM needs.
 
     Yields a `SamplingStep` after each step, the last at t = 0.
-    x: (B, …), x at the largest of the times (x_T ~ N(0, I) by default); steps as in
-    `sampling_times`;
-    rng: needed for η > 0 only.
+    x: (B, …), x_t at the largest time (x_T ~ N(0, I) by default); rng: needed for η > 0 only.
+    steps: as in `sampling_times`.
     ValueError: what `sampling_times` refuses; η outside [0, 1], or above 0 without rng; x not
     finite.
     """
@@ -107,18 +110,21 @@ def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
     check_finite(x=x)
     check(not eta > 0 or rng is not None, "rng", rng,
           f"eta = {eta} draws noise: pass numpy.random.default_rng(seed)")
-    for t, s in zip(times[::-1], (0, *times[:-1])[::-1]):
+    next_times = [0, *times[:-1]]
+    for t, s in zip(reversed(times), reversed(next_times)):
         prediction = predict(schedule, denoiser, x, t, clip)
         p = ddim_step(schedule, prediction, s, eta)
-        x = p.sample(noise_like(rng, x)) if rng is not None and eta > 0 and s > 0 else p.mean
+        x = p.mean
+        if rng is not None and eta > 0 and s > 0:
+            x = p.sample(noise_like(rng, x))
         yield SamplingStep(s, x, prediction.x_0)
 
 
 def sampling_times(schedule: Schedule, steps: Any = None) -> list[int]:
     """The times that DDIM visits, rising.
 
-    steps: None, for all of 1…T; a number, for so many, evenly spread and with T among them; or the
-    times themselves, e.g. [1, 10, 100, 1000].  ValueError: steps that are no subset of 1…T.
+    steps: None, for all of 1…T; a number n, for n evenly spaced times, the last of them T; or the
+    times themselves, e.g. [1, 10, 100, 1000].  ValueError: times outside 1…T, or one twice.
     """
     T = schedule.T
     if steps is None:
@@ -126,15 +132,16 @@ def sampling_times(schedule: Schedule, steps: Any = None) -> list[int]:
     if np.ndim(steps) == 0:
         check(np.asarray(steps).dtype.kind in "iu" and 1 <= steps <= T, "steps", steps,
               f"whole, in 1..T = {T}")
-        return [-(-i * T // int(steps)) for i in range(1, int(steps) + 1)]  # rounded up
-    times = sorted(int(t) for t in schedule.check_t(steps)) if len(steps) else []
-    check(0 < len(times) == len(set(times)), "steps", list(steps),
-          f"different times in 1..T = {T}, at least one")
+        n = int(steps)
+        return [(i * T + n - 1) // n for i in range(1, n + 1)]  # i·T/n, rounded up
+    check(len(steps) > 0, "steps", list(steps), f"times in 1..T = {T}, at least one")
+    times = sorted(int(t) for t in schedule.check_t(steps))
+    check(len(set(times)) == len(times), "steps", list(steps), f"different times in 1..T = {T}, at least one")
     return times
 
 
 def final_sample(steps: Iterable[SamplingStep]) -> Array:
-    """The x_0 at which a sampler ends; no other step is kept in memory.  ValueError: no steps."""
+    """x of a sampler's last step; earlier steps are not kept.  ValueError: no steps."""
     last = deque(steps, maxlen=1)
-    check(last, "steps", "[]", "those of a sampler, at least one")
+    check(last, "steps", "[]", "a sampler yields one step or more")
     return last.pop().x

@@ -1,8 +1,8 @@
-"""Distributions of the plane whose density is known: the place to look for a bug.
+"""Distributions in the plane whose density is known, to test a model on.
 
-What a network only estimates can be computed here, because p(x_0) has a closed form: the best
-denoiser, every term of the ELBO, and the entropy, below which no model's −ELBO can be.  All have
-mean 0 and a variance of 1, averaged over their two coordinates, as the noise schedules expect.
+All have mean 0, and variance 1 on average over the two coordinates, as the schedules assume.  All
+have a known entropy, and no model's expected −ELBO can be below it.  The Gaussian mixtures (all but
+the checkerboard) also have an exact denoiser and exact terms of the ELBO (`oracle`).
 """
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +19,10 @@ from .oracle import Mixture
 def _along(curve: Callable[[Array], Array], count: int, width: Any) -> tuple[Array, Array]:
     """`count` Gaussians along a curve u ↦ x + iy, 0 ≤ u ≤ 1: (means, covariances).
 
-    They stand at equal distances along the curve.  Across it their standard deviation is `width`,
-    one number or one for each; along it, the distance between neighbours.  Gaussians that are one
-    standard deviation apart add up to a constant within 2·exp(−2π²) = 5e-9, so the density is even
-    along the curve.
+    Their centres are equally spaced along the curve.  Their standard deviation is `width` across
+    the curve (one number, or one for each) and the spacing along it.  Gaussians one standard
+    deviation apart add up to a constant within 2·exp(−2π²) = 5e-9, so the density is uniform along
+    a straight curve.
     """
     points = curve(np.linspace(0, 1, 4097))
     arc = np.concatenate([[0.0], np.cumsum(abs(np.diff(points)))])
@@ -54,7 +54,7 @@ def _mixture(*parts: tuple[Array, Array]) -> Mixture:
 
 
 def gaussian() -> Mixture:
-    """One Gaussian, wider than high and tilted: every step of its diffusion is linear."""
+    """One Gaussian, wider than high and tilted: its exact denoiser is affine."""
     return _mixture((np.zeros((1, 2)), np.array([[[1.5, 0.7], [0.7, 0.5]]])))
 
 
@@ -90,7 +90,7 @@ def pinwheel() -> Mixture:
 
 
 class Checkerboard:
-    """The uniform density on the 8 dark squares of a board of 4 × 4: edges that no Gaussian has.
+    """The uniform density on the 8 dark squares of a board of 4 × 4: with sharp edges.
 
     With sides of √3/2 a coordinate is uniform over (−√3, √3): mean 0 and variance 1.  The eight
     areas add up to 6, so the density is 1/6 on the dark squares and 0 elsewhere.
@@ -98,7 +98,7 @@ class Checkerboard:
 
     side = np.sqrt(3) / 2
     mean = np.zeros(2)
-    covariance = np.array([[1, 3 / 16], [3 / 16, 1]])  # the dark diagonal tilts it: E[xy] = side²/4
+    covariance = np.array([[1, 3 / 16], [3 / 16, 1]])  # E[xy] = side²/4
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         """n points, (n, 2) float64."""

@@ -1,11 +1,12 @@
-"""Training: Algorithm 1 as the paper prints it, and what turns it into a trained network.
+"""Training: Algorithm 1 as the paper prints it, and the same with options.
 
-Draw data, times and noise; let the network guess the noise; step down the gradient of the squared
-error.  `algorithm_1` is that and nothing else.  `train` adds what every diffusion model is trained
+Draw data, times and noise; predict the noise; take a gradient step on the squared error.
+`algorithm_1` is that and nothing else.  `train` adds what diffusion models are usually trained
 with: Adam, a maximum norm for the gradient, a learning rate that rises and then decays, and a
-running average (EMA) of the weights, from which one samples.
+running average of the weights (EMA), which varies less than the weights and is used for sampling.
 
-In `train` all weights are one flat float32 vector, so each of these parts is vector arithmetic.
+In `train` all weights are one flat float32 vector: Adam, the norm and the average are vector
+arithmetic.
 """
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -36,7 +37,8 @@ def algorithm_1(schedule: Schedule, network: Any, weights: Array, draw: Draw,
     """
     def squared_error(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
         x_t = diffuse(schedule, x_0, t, eps)              # √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε
-        eps_hat = denoiser(schedule, network, weights)(x_t, t)
+        predict_noise = denoiser(schedule, network, weights)
+        eps_hat = predict_noise(x_t, t)
         return anp.mean((eps - eps_hat) ** 2)             # ‖ε − ε_θ(x_t, t)‖², per dimension
 
     value_and_gradient = value_and_grad(squared_error)
@@ -64,7 +66,7 @@ def denoiser(schedule: Schedule, network: Any, weights: Any, predicts: str = "ep
 # The parts that `train` adds.
 
 class State(NamedTuple):
-    """What training carries from step to step: flat float32 vectors, and the steps done."""
+    """The state of training: flat float32 vectors, and the number of steps done."""
 
     step: int
     weights: Any
@@ -74,7 +76,7 @@ class State(NamedTuple):
 
 
 def initial_state(network: Any, rng: np.random.Generator) -> State:
-    """Fresh weights; the average starts at them, and Adam's moments at zero."""
+    """Fresh weights; their average starts equal to them, Adam's moments at zero."""
     weights = pack(network.init(rng))
     return State(0, weights, weights, np.zeros_like(weights), np.zeros_like(weights))
 
@@ -102,8 +104,8 @@ def adam_in_place(state: State, gradient: Array, learning_rate: float, beta_1: f
                   beta_2: float = 0.999, eps: float = 1e-8) -> State:
     """The same as `adam`, with fewer passes over the vectors: `train` uses this one.
 
-    √(second_hat) + eps = (√second + eps·c)/c with c = √(1 − β₂^step), so both corrections go into
-    one number (Kingma & Ba, end of §2).
+    √(second_hat) + eps = (√second + eps·c)/c with c = √(1 − β₂^step): so the two corrections become
+    one factor, and eps becomes eps·c (Kingma & Ba, §2).
     """
     step = state.step + 1
     first = lerp(state.first_moment, gradient, 1 - beta_1)
@@ -139,20 +141,22 @@ def clip_norm(gradient: Array, max_norm: float) -> tuple[Array, float]:
     """(the gradient, scaled down to length `max_norm` if it is longer; the length it had)."""
     with np.errstate(over="ignore"):
         norm = float(np.linalg.norm(gradient))
-    if not np.isfinite(norm):  # float32 squares overflow long before the length does
+    if not np.isfinite(norm):  # float32 squares can overflow where the norm does not
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
-    return (gradient * (max_norm / norm) if norm > max_norm else gradient), norm
+    if norm > max_norm:
+        gradient = gradient * (max_norm / norm)
+    return gradient, norm
 
 
 LearningRate = Callable[[int, float], float]
 
 
 def warm_up_and_decay(learning_rate: float, warm_up: int = 100) -> LearningRate:
-    """A linear rise over `warm_up` steps, times half a cosine down to 0.
+    """A linear rise over `warm_up` steps, multiplied by a cosine that falls from 1 to 0.
 
     Returns a function (step, progress) → learning rate.
 
-    progress: 0…1, the part of the training that is done, by steps or by the clock.
+    progress: 0…1, the fraction of the training that is done.
     """
     def at(step: int, progress: float) -> float:
         rise = min(1.0, (step + 1) / warm_up)
@@ -168,7 +172,7 @@ class TrainingStep(NamedTuple):
     state: State
 
 
-MAX_GROWTH = 20.0  # of the weights' norm; a training that works stays far below
+MAX_GROWTH = 20.0  # largest norm of the weights, relative to that of a random start
 
 
 def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator, steps: float,
@@ -182,33 +186,27 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
 
     draw            (rng, n) → x_0, (n, …) float32
     rng             the source of data, times and noise
-    steps           in all, counted from the state's own
+    steps           the total; the steps that `state` has already done count
     loss            `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number
     predicts        what the network's output is: "eps", "x_0", "v" or "score"
     learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → number
     max_norm        the largest norm of the gradient; a longer one is scaled down
     state           where to go on from
-    progress        () → 0…1, if the training ends by the clock and not by `steps`
+    progress        for a training limited by time: () → the part of that time that is over
     draw_times      (rng, T, n) → n times
     optimiser       (state, gradient, learning rate) → state with new weights and moments
     differentiate   a function → the function that returns its value and its gradient
 
-    BLAS uses one thread during each step: the products are small, and several threads that wait
-    for a busy core would slow them down many times.
+    BLAS uses one thread during each step: the matrix products are small, and more threads would
+    make them slower.
     ValueError: an option outside its range.
     FloatingPointError: the training has diverged: the loss or its gradient is not finite, or the
-    weights have grown to twenty times their first norm.
+    norm of the weights is twenty times that of random initial weights.
     """
-    check(batch >= 1, "batch", batch, "1 item or more")
-    check(steps >= 0, "steps", steps, "0 or more")
-    check(max_norm > 0, "max_norm", max_norm, "a number above 0")
-    check(0 <= ema_decay <= 1, "ema_decay", ema_decay, "a number in 0..1")
-    if not callable(learning_rate):
-        check(0 < learning_rate < np.inf, "learning_rate", learning_rate,
-              "a positive number, or a function (step, progress)")
-        learning_rate = warm_up_and_decay(learning_rate)
+    _check_options(steps, batch, learning_rate, max_norm, ema_decay)
+    rate_at = learning_rate if callable(learning_rate) else warm_up_and_decay(learning_rate)
     state = initial_state(network, rng) if state is None else state
-    first_norm = expected_norm(network.layout)
+    random_norm = expected_norm(network.layout)
 
     def objective(weights: Array, x_0: Array, t: Array, eps: Array) -> Any:
         return loss(schedule, denoiser(schedule, network, weights, predicts), x_0, t, eps)
@@ -218,16 +216,27 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
         x_0 = draw(rng, batch)
         t = draw_times(rng, schedule.T, batch)
         eps = noise_like(rng, x_0)
-        rate = learning_rate(state.step, state.step / steps if progress is None else progress())
+        done = state.step / steps if progress is None else progress()
+        rate = rate_at(state.step, done)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # checked below
             value, gradient = value_and_gradient(state.weights, x_0, t, eps)
             gradient, norm = clip_norm(gradient, max_norm)
             new = optimiser(state, gradient, rate) if np.isfinite(norm) else state
-            growth = np.linalg.norm(new.weights) / first_norm
+            growth = np.linalg.norm(new.weights) / random_norm
         if not (np.isfinite(value) and np.isfinite(norm) and growth < MAX_GROWTH):
             raise FloatingPointError(
                 f"the training has diverged at step {state.step + 1}: the loss is {value:.3g}, its "
-                f"gradient's norm {norm:.3g}, and the weights have {growth:.3g} times their first "
-                f"norm; use a smaller learning rate")
+                f"gradient's norm {norm:.3g}, and the weights' norm is {growth:.3g} times that of "
+                f"a random start; use a smaller learning rate")
         state = new._replace(ema=ema_update(new.ema, new.weights, ema_decay, new.step))
         yield TrainingStep(float(value), norm, state)
+
+
+def _check_options(steps: float, batch: int, learning_rate: Any, max_norm: float,
+                   ema_decay: float) -> None:
+    check(batch >= 1, "batch", batch, "1 item or more")
+    check(steps >= 0, "steps", steps, "0 or more")
+    check(max_norm > 0, "max_norm", max_norm, "a number above 0")
+    check(0 <= ema_decay <= 1, "ema_decay", ema_decay, "a number in 0..1")
+    check(callable(learning_rate) or 0 < learning_rate < np.inf, "learning_rate", learning_rate,
+          "a positive number, or a function (step, progress)")

@@ -1,9 +1,9 @@
-"""diffusers on trial: DDPMScheduler and DDIMScheduler, as of 0.42.1.
+"""The adapter of diffusers 0.42.1: DDPMScheduler and DDIMScheduler.
 
-Index origin: theirs is 0, t − 1 is passed.  Variances: "beta_tilde" is variance_type "fixed_small", not below
-1e-20; "beta" is "fixed_large".  Clipping: clip_sample, on by default there, is off here unless a law asks, and
-symmetric only.  Precision: tables are built and kept in float32.  Noise and times are the caller's there, so the
-laws about drawing them have no function to ask.
+Index origin: theirs is 0, t − 1 is passed.  Variances: "beta_tilde" is variance_type "fixed_small",
+not below 1e-20; "beta" is "fixed_large".  Clipping: clip_sample is on by default there; here it is
+on only if a law clips, and symmetric.  Precision: tables are built and kept in float32.  The caller
+draws noise and times there, so the laws about drawing them find no function.
 """
 import functools
 import sys
@@ -17,7 +17,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.training_utils import EMAModel, compute_snr
 
 sys.path.append(str(Path(__file__).parent / "support"))
-from pytorch import item_by_item, noise_of, tensor, their_times  # noqa: E402
+from pytorch import item_by_item, noise_of, tensor, their_times
 
 PRECISION = "float32"
 VARIANCES = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
@@ -25,7 +25,9 @@ VARIANCES = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
 
 @functools.lru_cache(maxsize=64)
 def built(kind, beta, options):
-    return kind(num_train_timesteps=len(beta) // 8, trained_betas=np.frombuffer(beta).tolist(), **{"clip_sample": False, **dict(options)})
+    options = {"clip_sample": False, **dict(options)}
+    return kind(num_train_timesteps=len(beta) // 8, trained_betas=np.frombuffer(beta).tolist(),
+                **options)
 
 
 def ddpm(beta, **options):
@@ -38,7 +40,8 @@ def ddim(beta, **options):
 
 def step(scheduler, model_output, x_t, t, noise):
     """DDPMScheduler.step with this noise in the place of its own."""
-    with mock.patch("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: noise):
+    drawn = "diffusers.schedulers.scheduling_ddpm.randn_tensor"
+    with mock.patch(drawn, lambda *_, **__: noise):
         return scheduler.step(tensor(model_output), int(t) - 1, tensor(x_t))
 
 
@@ -67,7 +70,8 @@ def respace(beta, times):
     scheduler = DDPMScheduler(num_train_timesteps=len(beta), trained_betas=beta.tolist())
     scheduler.set_timesteps(timesteps=[int(t) - 1 for t in times[::-1]])
     steps = scheduler.timesteps.numpy()[::-1]
-    return np.array([float(scheduler._get_variance(t, variance_type="fixed_large")) for t in steps]), steps + 1
+    betas = [float(scheduler._get_variance(t, variance_type="fixed_large")) for t in steps]
+    return np.array(betas), steps + 1
 
 
 def q_sample(beta, x_0, t, eps):
@@ -80,7 +84,8 @@ def q_marginal(beta, x_0, t):
 
 @item_by_item
 def q_posterior(beta, x_t, x_0, t):
-    return p_mean_from_x_0(beta, x_t, x_0, t), np.full((1,) * np.ndim(x_t), float(ddpm(beta)._get_variance(int(t) - 1)))
+    var = float(ddpm(beta)._get_variance(int(t) - 1))
+    return p_mean_from_x_0(beta, x_t, x_0, t), np.full((1,) * np.ndim(x_t), var)
 
 
 @item_by_item
@@ -89,7 +94,8 @@ def x_0_from_eps(beta, x_t, eps, t):
 
 
 def v_from_eps(beta, x_t, eps, t):
-    return ddpm(beta).get_velocity(tensor(x_0_from_eps(beta, x_t, eps, t)), tensor(eps), their_times(t, x_t)).numpy()
+    x_0 = tensor(x_0_from_eps(beta, x_t, eps, t))
+    return ddpm(beta).get_velocity(x_0, tensor(eps), their_times(t, x_t)).numpy()
 
 
 @item_by_item
@@ -110,12 +116,14 @@ def _p_step(beta, x_t, eps, t, variance, clip):
 
 
 def learned_variance(beta, x_t, t, v):
-    log_variance = ddpm(beta)._get_variance(t - 1, predicted_variance=tensor(2 * v - 1), variance_type="learned_range")
+    log_variance = ddpm(beta)._get_variance(
+        t - 1, predicted_variance=tensor(2 * v - 1), variance_type="learned_range")
     return np.exp(log_variance.numpy())
 
 
 def sampler_step(beta, x_t, t, eps, z, variance):
-    return step(ddpm(beta, variance_type=VARIANCES[variance]), eps, x_t, t, tensor(z)).prev_sample.numpy()
+    scheduler = ddpm(beta, variance_type=VARIANCES[variance])
+    return step(scheduler, eps, x_t, t, tensor(z)).prev_sample.numpy()
 
 
 def sample(beta, denoiser, x_t, t, rng, variance):
@@ -127,12 +135,17 @@ def sample(beta, denoiser, x_t, t, rng, variance):
 
 
 def ddim_step(beta, x_t, t, s, eps, eta, z):
-    """DDIMScheduler steps by T // num_inference_steps: the chain is continued past T until a stride of t − s divides it."""
+    """DDIMScheduler steps by T // num_inference_steps.
+
+    So the chain is continued beyond T, until a stride of t − s divides its length.
+    """
     stride = t - s
     longer = np.append(beta, np.full(-len(beta) % stride, 0.5))
-    scheduler = DDIMScheduler(num_train_timesteps=len(longer), trained_betas=longer.tolist(), clip_sample=False)
+    scheduler = DDIMScheduler(num_train_timesteps=len(longer), trained_betas=longer.tolist(),
+                              clip_sample=False)
     scheduler.set_timesteps(len(longer) // stride)
-    return scheduler.step(tensor(eps), t - 1, tensor(x_t), eta=eta, variance_noise=tensor(z)).prev_sample.numpy()
+    done = scheduler.step(tensor(eps), t - 1, tensor(x_t), eta=eta, variance_noise=tensor(z))
+    return done.prev_sample.numpy()
 
 
 def ddim_sample(beta, denoiser, x_T, times):

@@ -1,8 +1,8 @@
-"""smalldiffusion on trial, as of 0.5.0: its σ-notation mapped to ours.
+"""The adapter of smalldiffusion 0.5.0: its σ-notation mapped to ours.
 
-Its chain is x_σ = x_0 + σ·ε; ours is x_t = √ᾱ_t·x_σ with σ_t = √((1 − ᾱ_t)/ᾱ_t).  Index origin: theirs is 0.
-Variances: β̃ only (gam = 1, mu = ½); DDIM is gam = 1, mu = 0.  Clipping: none.  Precision: that of the σ it is
-given; its own schedules are float32.
+Its chain is x_σ = x_0 + σ·ε; ours is x_t = √ᾱ_t·x_σ with σ_t = √((1 − ᾱ_t)/ᾱ_t).  Index origin:
+theirs is 0.  Variances: β̃ only (gam = 1, mu = ½); DDIM is gam = 1, mu = 0.  Clipping: none.
+Precision: that of the given σ; its own schedules are float32.
 """
 import functools
 import sys
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 sys.path.append(str(Path(__file__).parent / "support"))
-from pytorch import noise_of, tensor, their_times, without  # noqa: E402
+from pytorch import noise_of, tensor, their_times, without
 
-without("torchvision", "torchvision.transforms", "torchvision.datasets")  # for its data sets
+# It needs these for its data sets only.
+without("torchvision", "torchvision.transforms", "torchvision.datasets")
 import smalldiffusion  # noqa: E402
 from smalldiffusion.diffusion import sigmas_from_betas  # noqa: E402
 from smalldiffusion.model import timestep_embedding  # noqa: E402
@@ -25,7 +26,7 @@ HERE = SimpleNamespace(device="cpu")  # in the place of an Accelerator
 
 
 class Answer(torch.nn.Module, smalldiffusion.ModelMixin):
-    """The network's place: `answer`, a function of their x and σ; `noise`, of the shape asked for."""
+    """Stands for the network: `answer`, a function of their x and σ; `noise()`, random input."""
 
     def __init__(self, answer, noise=None):
         super().__init__()
@@ -48,7 +49,7 @@ def schedule(beta):
 
 
 def sigma_at(beta, t, x):
-    """σ_t, (B, 1, …), to stand beside x."""
+    """σ_t, (B, 1, …), which broadcasts against x."""
     return schedule(beta)[their_times(t, x)].reshape((-1,) + (1,) * (np.ndim(x) - 1))
 
 
@@ -83,10 +84,15 @@ def log_snr(beta):
 
 
 def q_sample(beta, x_0, t, eps):
-    """What the network sees in training."""
-    seen, sigma = [], sigma_at(beta, t, x_0)
-    Answer(lambda x, _: seen.append(x) or x).get_loss(tensor(x_0), sigma, tensor(eps))
-    return (root_alpha_bar(sigma) * seen[0]).numpy()
+    """The network's input in training."""
+    inputs, sigma = [], sigma_at(beta, t, x_0)
+
+    def answer(x, sigma):
+        inputs.append(x)
+        return x
+
+    Answer(answer).get_loss(tensor(x_0), sigma, tensor(eps))
+    return (root_alpha_bar(sigma) * inputs[0]).numpy()
 
 
 def q_marginal(beta, x_0, t):
@@ -101,12 +107,20 @@ def eps_from_x_0(beta, x_t, x_0, t):
 
 def eps_from_v(beta, x_t, v, t):
     sigma = sigma_at(beta, t, x_t)
-    return smalldiffusion.PredV(Answer)(lambda x, sigma: tensor(v)).predict_eps(tensor(x_t) / root_alpha_bar(sigma), sigma).numpy()
+    model = smalldiffusion.PredV(Answer)(lambda x, sigma: tensor(v))
+    return model.predict_eps(tensor(x_t) / root_alpha_bar(sigma), sigma).numpy()
 
 
-def one_step(answer, x, sigma, next_sigma, mu, noise):
-    steps = smalldiffusion.samples(Answer(answer, noise), [sigma, next_sigma], gam=1.0, mu=mu, xt=x, accelerator=HERE)
-    return next(steps)
+def chain(answer, x, sigmas, mu, noise):
+    """x at each step of `samples`, from σ to σ."""
+    return smalldiffusion.samples(Answer(answer, noise), sigmas, gam=1.0, mu=mu, xt=x,
+                                  accelerator=HERE)
+
+
+def one_step(eps, x_t, sigma, next_sigma, mu, z):
+    """Their x at next_sigma, from our x_t at sigma."""
+    x = tensor(x_t) / root_alpha_bar(sigma)
+    return next(chain(lambda x, _: tensor(eps), x, [sigma, next_sigma], mu, lambda: tensor(z)))
 
 
 def sampler_step(beta, x_t, t, eps, z, variance):
@@ -114,43 +128,50 @@ def sampler_step(beta, x_t, t, eps, z, variance):
     if variance != "beta_tilde":
         raise NotImplementedError(f'variance "{variance}"')
     sigma, next_sigma = schedule(beta).sample_sigmas(len(beta))[len(beta) - t:][:2]
-    x = one_step(lambda x, _: tensor(eps), tensor(x_t) / root_alpha_bar(sigma), sigma, next_sigma, 0.5, lambda: tensor(z))
+    x = one_step(eps, x_t, sigma, next_sigma, 0.5, z)
     return ((root_alpha_bar(next_sigma) if t > 1 else 1) * x).numpy()
 
 
 def sample(beta, denoiser, x_t, t, rng, variance):
     if variance != "beta_tilde":
         raise NotImplementedError(f'variance "{variance}"')
-    return run(beta, denoiser, x_t, schedule(beta).sample_sigmas(len(beta))[len(beta) - t:], 0.5, rng)
+    sigmas = schedule(beta).sample_sigmas(len(beta))[len(beta) - t:]
+    return sample_along(sigmas, beta, denoiser, x_t, 0.5, rng)
 
 
 def ddim_sample(beta, denoiser, x_T, times):
     sigmas = schedule(beta).sample_sigmas(len(times))
     if list(sigmas[:-1]) != list(schedule(beta)[np.array(times)[::-1] - 1]):
         raise NotImplementedError(f"times {times}")
-    return run(beta, denoiser, x_T, sigmas, 0.0, np.random.default_rng(0))
+    return sample_along(sigmas, beta, denoiser, x_T, 0.0, np.random.default_rng(0))
 
 
-def run(beta, denoiser, x, sigmas, mu, rng):
+def sample_along(sigmas, beta, denoiser, x_t, mu, rng):
+    """The last x of `samples` along these σ, from our x_t."""
     def answer(x, sigma):
         t = int(np.argmin(abs(schedule(beta).sigmas - sigma))) + 1
         return tensor(denoiser((root_alpha_bar(sigma) * x).numpy(), np.full(len(x), t)))
-    noise, x = noise_of(rng), tensor(x) / root_alpha_bar(sigmas[0])
-    *_, x = smalldiffusion.samples(Answer(answer, lambda: noise(x)), sigmas, gam=1.0, mu=mu, xt=x, accelerator=HERE)
-    return x.numpy()
+
+    noise, x = noise_of(rng), tensor(x_t) / root_alpha_bar(sigmas[0])
+    *_, last = chain(answer, x, sigmas, mu, lambda: noise(x))
+    return last.numpy()
 
 
 def ddim_step(beta, x_t, t, s, eps, eta, z):
     if eta > 0:
         raise NotImplementedError(f"eta = {eta}")
-    sigma, next_sigma = (schedule(beta)[i - 1] if i else torch.zeros((), dtype=torch.float64) for i in (t, s))
-    x = one_step(lambda x, _: tensor(eps), tensor(x_t) / root_alpha_bar(sigma), sigma, next_sigma, 0.0, lambda: tensor(z))
+    sigma = schedule(beta)[t - 1]
+    next_sigma = schedule(beta)[s - 1] if s else torch.zeros((), dtype=torch.float64)
+    x = one_step(eps, x_t, sigma, next_sigma, 0.0, z)
     return (root_alpha_bar(next_sigma) * x).numpy()
 
 
 def simple_loss(beta, denoiser, x_0, t, eps):
     sigma = sigma_at(beta, t, x_0)
-    model = Answer(lambda x, sigma: tensor(denoiser((root_alpha_bar(sigma) * x).numpy(), np.asarray(t))))
+    def answer(x, sigma):
+        return tensor(denoiser((root_alpha_bar(sigma) * x).numpy(), np.asarray(t)))
+
+    model = Answer(answer)
     return float(model.get_loss(tensor(x_0), sigma, tensor(eps)))
 
 

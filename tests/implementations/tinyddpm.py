@@ -1,23 +1,33 @@
-"""tinyddpm on trial: its functions in the plain form the laws ask for.
+"""The adapter of tinyddpm: its functions in the plain form that the laws need.
 
-Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, t is an int or (B,) in 1…T, x is
-(B, …), a Gaussian is the pair (mean, variance), and `rng` is a numpy Generator.
+Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, t is an int or (B,) in
+1…T, x is (B, …), a Gaussian is the pair (mean, variance), and `rng` is a numpy Generator.
 """
 import numpy as np
 
-from tinyddpm import (Gaussian, Schedule, decoder, elbo, forward, gaussian, network, reverse, sampling,
-                      schedule, training)
-
+from tinyddpm import (
+    Gaussian,
+    Schedule,
+    decoder,
+    elbo,
+    forward,
+    gaussian,
+    network,
+    reverse,
+    sampling,
+    schedule,
+    training,
+)
 
 # A. Schedule
 
 def linear_beta(T):
-    """β_1…β_T of the linear schedule as this implementation offers it for T steps; ValueError where it can't."""
+    """β_1…β_T of the linear schedule for T steps, or ValueError."""
     return schedule.linear(T).beta[1:]
 
 
 def cosine_schedule(T):
-    """β_1…β_T of the cosine schedule, and ᾱ_0…ᾱ_T as it goes into use."""
+    """β_1…β_T of the cosine schedule, and ᾱ_0…ᾱ_T as they are used."""
     return schedule.cosine(T).beta[1:], schedule.cosine(T).alpha_bar
 
 
@@ -37,8 +47,9 @@ def log_snr(beta):
 
 
 def respace(beta, times):
-    """The β′ of a chain that visits the rising `times` only, and the t that the network is told at each."""
-    return schedule.respace(Schedule(beta), times)[0].beta[1:], schedule.respace(Schedule(beta), times)[1]
+    """β′ of the chain that visits the rising `times` only, and the t that the network is given."""
+    short, given_t = schedule.respace(Schedule(beta), times)
+    return short.beta[1:], given_t
 
 
 # B. Forward process
@@ -104,9 +115,13 @@ def eps_from_score(beta, x_t, score, t):
 # The reverse process
 
 def p_step(beta, x_t, t, eps, variance, clip=None):
-    """p_θ(x_{t−1} | x_t) for the guess ε̂; variance: "beta" or "beta_tilde"; clip: None or the range of x̂_0."""
-    noise = Schedule(beta)
-    return reverse.reverse_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t, clip), variance)
+    """p_θ(x_{t−1} | x_t) for the guess ε̂.
+
+    variance: "beta" or "beta_tilde"; clip: None or the range of x̂_0.
+    """
+    schedule = Schedule(beta)
+    prediction = reverse.predict(schedule, lambda x_t, t: eps, x_t, t, clip)
+    return reverse.reverse_step(schedule, prediction, variance)
 
 
 def p_mean_from_x_0(beta, x_t, x_0, t):
@@ -115,7 +130,7 @@ def p_mean_from_x_0(beta, x_t, x_0, t):
 
 
 def learned_variance(beta, x_t, t, v):
-    """σ_t² of a network that answers v ∈ [0, 1], between β̃_t and β_t."""
+    """σ_t² of a network that outputs v ∈ [0, 1], between β̃_t and β_t."""
     return reverse.interpolated_variance(Schedule(beta), x_t, t, v)
 
 
@@ -144,7 +159,7 @@ def ledger_total(beta, denoiser, x_0, rng, variance):
 
 
 def simple_weights(beta, variance):
-    """What L_simple drops from E‖ε − ε_θ‖² at t = 1…T."""
+    """The weights of E‖ε − ε_θ‖² at t = 1…T that L_simple sets to 1."""
     return elbo.simple_weights(Schedule(beta), variance)[1:]
 
 
@@ -172,26 +187,33 @@ def sampler_step(beta, x_t, t, eps, z, variance):
         @staticmethod
         def standard_normal(shape, dtype):
             return np.asarray(z, dtype)
-    return next(sampling.ancestral_sampling(Schedule(beta), lambda x_t, t: eps, x_t, Fixed, start=t, variance=variance)).x
+
+    steps = sampling.ancestral_sampling(Schedule(beta), lambda x_t, t: eps, x_t, Fixed, start=t,
+                                        variance=variance)
+    return next(steps).x
 
 
 def sample(beta, denoiser, x_t, t, rng, variance):
     """x_0 by Algorithm 2 from x_t at time t (t = T: from pure noise); denoiser: (x_t, t) → ε̂."""
-    return sampling.final_sample(sampling.ancestral_sampling(Schedule(beta), denoiser, x_t, rng, start=t, variance=variance))
+    steps = sampling.ancestral_sampling(Schedule(beta), denoiser, x_t, rng, start=t,
+                                        variance=variance)
+    return sampling.final_sample(steps)
 
 
 def ddim_step(beta, x_t, t, s, eps, eta, z):
     """x_s from x_t by one DDIM step, s < t, with the noise z."""
-    noise = Schedule(beta)
-    return sampling.ddim_step(noise, reverse.predict(noise, lambda x_t, t: eps, x_t, t), s, eta).sample(z)
+    schedule = Schedule(beta)
+    prediction = reverse.predict(schedule, lambda x_t, t: eps, x_t, t)
+    return sampling.ddim_step(schedule, prediction, s, eta).sample(z)
 
 
 def ddim_sample(beta, denoiser, x_T, times):
     """x_0 by deterministic DDIM (η = 0) over the rising `times`."""
-    return sampling.final_sample(sampling.ddim_sampling(Schedule(beta), denoiser, x_T, steps=times))
+    steps = sampling.ddim_sampling(Schedule(beta), denoiser, x_T, steps=times)
+    return sampling.final_sample(steps)
 
 
-# I, J. Learning
+# I. Learning
 
 def simple_loss(beta, denoiser, x_0, t, eps):
     """L_simple, the mean over batch and dimensions: a number."""

@@ -1,39 +1,44 @@
-"""Who is on trial: `ddpm` is the implementation that every law speaks about."""
+"""The fixture `ddpm`, the implementation that every law tries; and what is reported of a law."""
 import ast
 import functools
 import importlib.util
 from pathlib import Path
 
-import strategies
 import hypothesis
 import numpy as np
 import pytest
+import strategies
 
-IMPLEMENTATIONS = Path(__file__).parent.parent / "implementations"
+LAWS = Path(__file__).parent
+IMPLEMENTATIONS = LAWS.parent / "implementations"
 OURS = ast.parse((IMPLEMENTATIONS / "tinyddpm.py").read_text(encoding="utf-8"))
-INTERFACE = {node.name for node in OURS.body if isinstance(node, ast.FunctionDef)}  # what laws may ask for
+INTERFACE = {node.name for node in OURS.body if isinstance(node, ast.FunctionDef)}
 
 
 def find(name):
-    """The file of an implementation: a name in tests/implementations, or a path of your own."""
+    """The file of an implementation: a name in tests/implementations, or the path of a file."""
     return Path(name) if name.endswith(".py") else IMPLEMENTATIONS / f"{name}.py"
 
 
-class OnTrial:
-    """An implementation's functions; one it lacks skips the law that asks for it, or fails it with --strict-laws.
+class Implementation:
+    """An implementation's functions, with their errors reported in one sentence.
 
-    What a function raises is told in a sentence, but for a ValueError of linear_beta, which a law allows, and a
-    NotImplementedError: arguments that this implementation does not offer, which are drawn no further.
+    A function that it does not have skips the law that needs it, or fails it with --strict-laws.
+    NotImplementedError means that it does not take these arguments; hypothesis draws others, and if
+    there are none, the function counts as missing.  Any other error fails the law, but for a
+    ValueError of linear_beta, which a law allows.
     """
 
     def __init__(self, module, strict):
         self._module, self._strict, self._declined = module, strict, None
 
     def _lacks(self, what):
-        (pytest.fail if self._strict else pytest.skip)(f"{Path(self._module.__file__).stem} has no {what}")
+        """Skip, or fail, the law that needs it."""
+        report = pytest.fail if self._strict else pytest.skip
+        report(f"{Path(self._module.__file__).stem} has no {what}")
 
     def __getattr__(self, name):
-        if name not in INTERFACE:  # hypothesis asks every argument for names of its own
+        if name not in INTERFACE:  # hypothesis looks for attributes of its own in every argument
             raise AttributeError(name)
         function = getattr(self._module, name, None)
         if function is None:
@@ -45,13 +50,17 @@ class OnTrial:
                 result = function(*arguments, **options)
             except NotImplementedError as error:
                 self._declined = f"{name} for {error}"
-                hypothesis.reject() if hypothesis.currently_in_test_context() else self._lacks(self._declined)
+                if hypothesis.currently_in_test_context():
+                    hypothesis.reject()
+                self._lacks(self._declined)
             except Exception as error:
                 if name == "linear_beta" and isinstance(error, ValueError):
                     raise
                 raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from None
-            if not all(np.asarray(part).dtype.kind in "fiu" for part in (result if isinstance(result, tuple) else [result])):
-                raise AssertionError(f"{name} returned {'nothing' if result is None else repr(result)[:80]}: numbers are asked for")
+            parts = result if isinstance(result, tuple) else [result]
+            if not all(np.asarray(part).dtype.kind in "fiu" for part in parts):
+                returned = "nothing" if result is None else repr(result)[:80]
+                raise AssertionError(f"{name} returned {returned}, not numbers")
             return result
         return called
 
@@ -60,46 +69,54 @@ class OnTrial:
 def ddpm(request):
     path = find(request.config.getoption("implementation"))
     try:
-        spec = importlib.util.spec_from_file_location(path.stem + " (on trial)", path)
+        spec = importlib.util.spec_from_file_location(f"{path.stem} (under the laws)", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        pytest.skip(f"{path} needs what is not installed here: {error}")
+        pytest.skip(f"{path} needs a module that is not installed: {error}")
     except Exception as error:
-        pytest.fail(f"{path} cannot be imported: {type(error).__name__}: {error}", pytrace=False)
-    strategies.PRECISION = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
-    if strategies.PRECISION not in ("float32", "float64"):
-        pytest.fail(f"{path}: PRECISION = {strategies.PRECISION!r}: float32 or float64", pytrace=False)
-    yield OnTrial(module, request.config.getoption("strict_laws"))
+        message = f"{path} cannot be imported: {type(error).__name__}: {error}"
+        pytest.fail(message, pytrace=False)
+    precision = request.config.getoption("precision") or getattr(module, "PRECISION", "float64")
+    if precision not in ("float32", "float64"):
+        pytest.fail(f"{path}: PRECISION = {precision!r}: float32 or float64", pytrace=False)
+    strategies.PRECISION = precision
+    yield Implementation(module, request.config.getoption("strict_laws"))
     strategies.PRECISION = "float64"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """What became of a law, told in a sentence.
+    """Report in one sentence what happened to a law.
 
-    One of which no example is left, since the implementation offers none, is one that it lacks.  One that cannot
-    reckon with what it was given, an array of another shape, say, has failed; of ours we want to see where.
+    If the implementation declined all arguments that were drawn, it lacks what the law needs.
+    If the law cannot compute with what was returned, an array of another shape, say, it has failed;
+    for tinyddpm the traceback is kept.
     """
-    on_trial = pyfuncitem.funcargs.get("ddpm")
+    ddpm = pyfuncitem.funcargs.get("ddpm")
     try:
         return (yield)
     except (LookupError, TypeError, ValueError) as error:
         if pyfuncitem.config.getoption("implementation") == "tinyddpm":
             raise
         notes = "\n".join(getattr(error, "__notes__", []))
-        pytest.fail(f"the law cannot reckon with what was returned: {type(error).__name__}: {error}\n{notes}", pytrace=False)
+        message = (f"the law cannot compute with what was returned: "
+                   f"{type(error).__name__}: {error}\n{notes}")
+        pytest.fail(message, pytrace=False)
     except (hypothesis.errors.Unsatisfiable, hypothesis.errors.FailedHealthCheck):
-        if not (on_trial and on_trial._declined):
+        if not (ddpm and ddpm._declined):
             raise
-        on_trial._lacks(on_trial._declined)
+        ddpm._lacks(ddpm._declined)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Known failures, `law: reason` a line in NAME.known beside NAME.py, are expected, and it is told if they pass."""
+    """Failures listed in NAME.known beside NAME.py, one `law: reason` a line, are expected."""
     known = find(config.getoption("implementation")).with_suffix(".known")
-    if known.is_file():
-        reasons = dict(line.split(": ", 1) for line in known.read_text(encoding="utf-8").splitlines() if ": " in line)
-        for item in items:
-            if item.name.split("[")[0] in reasons and item.path.parent == Path(__file__).parent:
-                item.add_marker(pytest.mark.xfail(reason=reasons[item.name.split("[")[0]], strict=False))
+    if not known.is_file():
+        return
+    lines = known.read_text(encoding="utf-8").splitlines()
+    reasons = dict(line.split(": ", 1) for line in lines if ": " in line)
+    for item in items:
+        law = item.name.split("[")[0]
+        if law in reasons and item.path.parent == LAWS:
+            item.add_marker(pytest.mark.xfail(reason=reasons[law], strict=False))

@@ -1,7 +1,7 @@
-"""What the laws draw at random, and the few lines of arithmetic they hold an implementation against.
+"""What the laws draw at random, and the arithmetic that an implementation is compared with.
 
-The arithmetic is written out here a second time, from the equations, and shares nothing with the
-implementation: a law that used its helpers could not see an error in them.
+The arithmetic is written out here from the equations, and uses nothing of the implementation: a law
+that did could not find an error in what it used.
 """
 from typing import Any, NamedTuple
 
@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 LENGTHS = (1, 2, 3, 5, 8, 50, 1000)
-PRECISION = "float64"  # or "float32", of whoever is on trial: set by conftest before the first draw
+PRECISION = "float64"  # of the implementation, or "float32": set by conftest before the first draw
 
 
 def round_off():
-    """The unit round-off of the arithmetic on trial."""
+    """The unit round-off of the implementation's arithmetic."""
     return float(np.finfo(PRECISION).eps)
 
 
@@ -21,7 +21,7 @@ def round_off():
 def betas(draw, lengths=LENGTHS, smallest=1e-10):
     """β_1…β_T: log-uniform in (smallest, .999) in any order, or linear, or cosine.
 
-    For float32 no β is below 1e-4, where 1 − β keeps three digits of it, and ᾱ_T stays above e^−20.
+    For float32 no β is below 1e-4, of which 1 − β keeps three digits, and ᾱ_T is above e^−20.
     """
     T = draw(st.sampled_from(lengths))
     if PRECISION == "float32":
@@ -34,7 +34,9 @@ def betas(draw, lengths=LENGTHS, smallest=1e-10):
         return np.minimum(1 - f[1:] / f[:-1], 0.999)
     rng = np.random.default_rng(draw(st.integers(0, 2 ** 16)))
     beta = np.exp(rng.uniform(np.log(smallest), np.log(0.999), T))
-    return np.maximum(smallest, beta * min(1, -20 / np.log1p(-beta).sum())) if PRECISION == "float32" else beta
+    if PRECISION == "float32":
+        beta = np.maximum(smallest, beta * min(1, -20 / np.log1p(-beta).sum()))
+    return beta
 
 
 class Case(NamedTuple):
@@ -52,10 +54,14 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw, lengths=LENGTHS, smallest=1e-10, first_t=1, largest_power=30):
-    """Batches of 1, 2 or d points of d ∈ {1, 2, 3, 7} dimensions, or images; values of every size; t with 1 and T."""
+    """Batches of 1, 2 or d points of d ∈ {1, 2, 3, 7} dimensions, or of images.
+
+    Values are of every size up to 2**largest_power, and the first t is `first_t` or T.
+    """
     beta = draw(betas([T for T in lengths if T >= first_t], smallest))
     shape = draw(st.sampled_from([(1,), (2,), (3,), (7,), (4, 4), (2, 3, 1)]))
-    batch = draw(st.sampled_from(sorted({1, 2, shape[0]})))  # B = d exposes a broadcast along the wrong axis
+    # With B = d, a broadcast along the wrong axis raises no error.
+    batch = draw(st.sampled_from(sorted({1, 2, shape[0]})))
     rng = np.random.default_rng(draw(st.integers(0, 2 ** 16)))
     normal = rng.standard_normal((batch, *shape))
     x_0 = draw(st.sampled_from([normal, np.sign(normal), 0 * normal]))
@@ -80,7 +86,7 @@ def tables(beta):
 
 
 def column(values, x):
-    """(B,) → (B, 1, …), to stand beside x."""
+    """(B,) → (B, 1, …), which broadcasts against x."""
     return np.reshape(values, np.shape(values) + (1,) * (x.ndim - 1))
 
 
@@ -91,20 +97,23 @@ def log_normal(x, mean, var):
 
 
 def assert_close(left, right, tolerance, scale=1.0, law=""):
-    """|left − right| ≤ tolerance·scale everywhere; a failure says so with both sides.
+    """|left − right| ≤ tolerance·scale everywhere; the AssertionError shows both sides.
 
-    For float32, 1e-5·(scale + |right|) is allowed at least.
+    For float32, at least 1e-5·(scale + |right|) is allowed.
     """
     left, right = np.asarray(left, float), np.asarray(right, float)
     try:
         left, right = np.broadcast_arrays(left, right)
     except ValueError:
-        raise AssertionError(f"{law}: left side has shape {left.shape}, right side {right.shape}") from None
+        raise AssertionError(
+            f"{law}: left side has shape {left.shape}, right side {right.shape}") from None
     allowed = tolerance * np.broadcast_to(scale, left.shape)
     if PRECISION == "float32":
         allowed = np.maximum(allowed, 1e-5 * (abs(right) + (scale if tolerance < 1 else 0)))
     excess = abs(left - right) - allowed
     if not (excess <= 0).all():  # NaN fails, too
-        i = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), left.shape)
-        raise AssertionError(f"{law}: left side {float(left[i])!r}, right side {float(right[i])!r}, difference {left[i] - right[i]:.3g} "
-                             f"where {allowed[i]:.3g} is allowed, at index {tuple(map(int, i))}")
+        worst = np.argmax(np.where(np.isnan(excess), np.inf, excess))
+        i = tuple(map(int, np.unravel_index(worst, left.shape)))
+        raise AssertionError(
+            f"{law}: left side {float(left[i])!r}, right side {float(right[i])!r}, difference "
+            f"{left[i] - right[i]:.3g} where {allowed[i]:.3g} is allowed, at index {i}")

@@ -2,7 +2,7 @@
 
     python tests/tools/long_run.py --minutes 30
 
-trains on the shipped digits by the command line, and measures the process's memory twenty times.
+trains on the shipped digits by the command line, and reads the memory of the process twenty times.
 """
 import argparse
 import subprocess
@@ -13,40 +13,49 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyddpm.app import data, run as runs
-from tinyddpm.network.weights import expected_norm
+from tinyddpm import load
+from tinyddpm.app.run import load as load_run
+from tinyddpm.network.weights import pack
 
 
-def megabytes(process: subprocess.Popen) -> float:
-    """The memory that the process uses now."""
-    command = ["ps", "-o", "rss=", "-p", str(process.pid)]
-    kilobytes = subprocess.run(command, capture_output=True, text=True).stdout
-    return int(kilobytes or 0) / 1024
+def megabytes(process):
+    """The memory that the process holds now."""
+    done = subprocess.run(["ps", "-o", "rss=", "-p", str(process.pid)], capture_output=True)
+    return int(done.stdout or 0) / 1024
 
 
-def main(minutes: float, looks: int = 20) -> bool:
+def memory_of_a_training(folder, minutes, readings):
+    """Trains into the folder; the megabytes at evenly spread times."""
+    began, curve = time.monotonic(), []
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tinyddpm", "train", "--data", "mnist",
+         "--minutes", str(minutes), "--out", folder],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for reading in range(1, readings + 1):
+        due = began + 60 * minutes * reading / (readings + 1)
+        time.sleep(max(0, due - time.monotonic()))
+        curve.append(megabytes(process))
+        passed = (time.monotonic() - began) / 60
+        print(f"{passed:5.1f} minutes  {curve[-1]:6.0f} MB", flush=True)
+    if process.wait():
+        sys.exit("the training failed")
+    return curve
+
+
+def main(minutes, readings=20):
     with tempfile.TemporaryDirectory() as scratch:
-        folder, memory, began = Path(scratch) / "run", [], time.monotonic()
-        command = [sys.executable, "-W", "error", "-m", "tinyddpm", "train", "--data", "mnist",
-                   "--minutes", str(minutes), "--out", str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for look in range(1, looks + 1):
-            at = began + 60 * minutes * look / (looks + 1)
-            time.sleep(max(0, at - time.monotonic()))
-            memory.append(megabytes(process))
-            passed = (time.monotonic() - began) / 60
-            print(f"{passed:5.1f} minutes  {memory[-1]:6.0f} MB", flush=True)
-        if process.wait():
-            sys.exit("the training failed")
-        log = data.load(folder / "log.csv")  # ValueError, here and below: a number is not finite
-        run, _ = runs.load(folder)
-    growth = np.linalg.norm(run.state.weights) / expected_norm(run.network.layout)
-    first, last = np.mean(memory[:5]), np.mean(memory[-5:])
+        folder = Path(scratch) / "run"
+        curve = memory_of_a_training(folder, minutes, readings)
+        loss = load(folder / "log.csv")[:, 1]  # load refuses a number that is not finite
+        run = load_run(folder)[0]              # so does this
+        start = pack(run.network.init(np.random.default_rng(0)))
+    growth = np.linalg.norm(run.state.weights) / np.linalg.norm(start)
+    first, last = np.mean(curve[:5]), np.mean(curve[-5:])
     print(f"{run.state.step} steps, every number finite; "
-          f"loss {log[:10, 1].mean():.3f} to {log[-10:, 1].mean():.3f}; "
+          f"loss {loss[:10].mean():.3f} to {loss[-10:].mean():.3f}; "
           f"the weights have {growth:.2f} times their first norm; "
           f"memory in the last quarter {last / first:.2f} times that of the first")
-    return bool(last < 1.1 * first)
+    return last < 1.1 * first
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The suite under every Python and NumPy that can be had: builds a virtual environment for each pair, prints a table.
+"""The test suite under other versions of Python and NumPy, each pair in an environment of its own.
 
-    python tests/tools/versions.py                                   # all pairs, the whole suite: hours
-    python tests/tools/versions.py --pairs 3.10:1.26 3.13:2.4 -- tests/laws tests/unit/test_contracts.py
+    python tests/tools/versions.py                 # all pairs, the whole suite: hours
+    python tests/tools/versions.py --pairs 3.10:1.26 3.13:2.4 -- tests/laws
 
-Pythons are looked for on the PATH and among pyenv's.  What follows -- goes to pytest.
+prints a table.  Pythons are searched on the PATH and among pyenv's.  What follows -- goes to
+pytest.
 """
 import argparse
 import itertools
@@ -16,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-PYTHONS, NUMPYS = ["3.10", "3.11", "3.12", "3.13", "3.14"], ["1.26", "2.0", "2.1", "2.2", "2.3", "2.4"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+NUMPYS = ["1.26", "2.0", "2.1", "2.2", "2.3", "2.4"]
 
 
 def find(version):
@@ -26,7 +28,7 @@ def find(version):
 
 
 def outcome(python, numpy, arguments):
-    """What became of the suite, in a word or a line."""
+    """The last line that pytest prints, or why it could not run."""
     interpreter = find(python)
     if interpreter is None:
         return "no such Python here"
@@ -34,14 +36,18 @@ def outcome(python, numpy, arguments):
         environment = Path(scratch) / "venv"
         subprocess.run([interpreter, "-m", "venv", environment], check=True)
         binaries = environment / ("Scripts" if os.name == "nt" else "bin")
-        install = subprocess.run([binaries / "pip", "install", "-q", "--only-binary", "numpy,scipy,matplotlib,pillow", "-e",
-                                  f"{REPOSITORY}[test]", f"numpy=={numpy}.*"], capture_output=True, text=True)
+        install = subprocess.run(
+            [binaries / "pip", "install", "-q", "--only-binary", "numpy,scipy,matplotlib,pillow",
+             "-e", f"{REPOSITORY}[test]", f"numpy=={numpy}.*"], capture_output=True)
         if install.returncode:
             return "no such NumPy for it"
-        run = subprocess.run([binaries / "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=REPOSITORY, capture_output=True, text=True,
-                             env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"})
-        (Path(tempfile.gettempdir()) / f"python-{python}-numpy-{numpy}.log").write_text(run.stdout + run.stderr)
-        last = (run.stdout.strip().splitlines() or ["nothing was printed"])[-1]
+        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        suite = subprocess.run(
+            [binaries / "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=REPOSITORY,
+            capture_output=True, text=True, env={**os.environ, "PATH": path})
+        log = Path(tempfile.gettempdir()) / f"python-{python}-numpy-{numpy}.log"
+        log.write_text(suite.stdout + suite.stderr)
+        last = (suite.stdout.strip().splitlines() or ["nothing was printed"])[-1]
         return re.sub(r" in [\d.]+s.*| ?=+ ?", "", last)
 
 
@@ -55,9 +61,11 @@ def main(pairs, arguments):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", nargs="*", metavar="PYTHON:NUMPY")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="for pytest")
     options = parser.parse_args()
-    chosen = [pair.split(":") for pair in options.pairs] if options.pairs else itertools.product(PYTHONS, NUMPYS)
-    sys.exit(0 if main(chosen, options.arguments) else 1)
+    pairs = [pair.split(":") for pair in options.pairs or []]
+    all_pairs = list(itertools.product(PYTHONS, NUMPYS))
+    sys.exit(0 if main(pairs or all_pairs, options.arguments) else 1)

@@ -1,4 +1,4 @@
-"""Schedules: tables in float64 against mpmath, and the facts about T that surprise."""
+"""Schedules: tables in float64 against mpmath, what T changes, and what is refused."""
 import mpmath
 import numpy as np
 import pytest
@@ -7,30 +7,34 @@ from tinyddpm import Schedule, cosine, linear, log_snr_uniform
 from tinyddpm.schedule import respace
 
 every_schedule = pytest.mark.parametrize("schedule", [
-    linear(1000), linear(50), linear(1000, scaled=False), cosine(1000), cosine(1), log_snr_uniform(100), log_snr_uniform(1),
-    Schedule([1e-10] * 50)])
+    linear(1000), linear(50), linear(1000, scaled=False), cosine(1000), cosine(1),
+    log_snr_uniform(100), log_snr_uniform(1), Schedule([1e-10] * 50)])
 
 
 @every_schedule
 def test_tables(schedule):
     T = schedule.T
-    assert all(len(a) == T + 1 and a.dtype == np.float64 for a in (schedule.beta, schedule.alpha_bar, schedule.snr))
-    assert schedule.alpha_bar[0] == 1 and schedule.one_minus_alpha_bar[0] == schedule.beta_tilde[1] == 0
+    for table in (schedule.beta, schedule.alpha_bar, schedule.snr):
+        assert len(table) == T + 1 and table.dtype == np.float64
+    assert schedule.alpha_bar[0] == 1
+    assert schedule.one_minus_alpha_bar[0] == schedule.beta_tilde[1] == 0
     assert (np.diff(schedule.alpha_bar) < 0).all() and (np.diff(schedule.log_snr) < 0).all()
     with mpmath.workdps(40):
         product = mpmath.mpf(1)
         for t in range(1, T + 1):
             before, product = product, product * (1 - mpmath.mpf(schedule.beta[t]))
-            assert float(schedule.one_minus_alpha_bar[t] / (1 - product)) == pytest.approx(1, abs=1e-12)
+            ratio = schedule.one_minus_alpha_bar[t] / (1 - product)
+            assert float(ratio) == pytest.approx(1, abs=1e-12)
             if t > 1:
                 beta_tilde = schedule.beta[t] * (1 - before) / (1 - product)
-                assert float(schedule.beta_tilde[t] / beta_tilde) == pytest.approx(1, abs=1e-12)
+                ratio = schedule.beta_tilde[t] / beta_tilde
+                assert float(ratio) == pytest.approx(1, abs=1e-12)
     with pytest.raises(ValueError):
         schedule.beta[1] = 0.5  # read-only
 
 
 def test_the_first_step_adds_beta_1_exactly():
-    """And not to within a rounding: 1 − ᾱ_1 = β_1 to the last bit."""
+    """1 − ᾱ_1 = β_1 to the last bit."""
     for beta_1 in np.random.default_rng(0).random(200):
         assert Schedule([beta_1]).one_minus_alpha_bar[1] == beta_1
 
@@ -43,7 +47,8 @@ def test_linear_is_scaled_with_T():
     assert linear(50, scaled=False).alpha_bar[-1] == pytest.approx(0.603, abs=1e-3)
     assert linear(21).T == 21 and linear(1, scaled=False).beta[1] == 0.02
     for T in (20, 1):
-        with pytest.raises(ValueError, match=rf"beta_{T} = .* of T = {T}.*scaled by 1000/T = {1000 / T:g},.*larger T"):
+        message = rf"beta_{T} = .* of T = {T}.*scaled by 1000/T = {1000 / T:g},.*larger T"
+        with pytest.raises(ValueError, match=message):
             linear(T)
 
 
@@ -59,15 +64,21 @@ def test_cosine():
 
 
 def test_log_snr_uniform():
-    assert log_snr_uniform(101, 10, -10).log_snr[1:] == pytest.approx(np.linspace(10, -10, 101), abs=1e-9)
+    schedule = log_snr_uniform(101, 10, -10)
+    assert schedule.log_snr[1:] == pytest.approx(np.linspace(10, -10, 101), abs=1e-9)
+
+
+def test_defaults():
     assert linear().T == cosine().T == log_snr_uniform().T == 1000
-    assert log_snr_uniform().log_snr[[1, -1]] == pytest.approx([10, -10]) and cosine().beta[-1] == 0.999
+    assert log_snr_uniform().log_snr[[1, -1]] == pytest.approx([10, -10])
+    assert cosine().beta[-1] == 0.999
     assert repr(Schedule([0.1, 0.2, 0.5])) == "Schedule(T=3, beta 0.1..0.5, alpha_bar_T 0.36)"
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"), (lambda: Schedule([np.nan]), "beta_1 = nan"),
-    (lambda: Schedule([[0.1]]), "shape"), (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"),
+    (lambda: Schedule([]), "T >= 1"), (lambda: Schedule([0.1, 1.0]), "beta_2 = 1"),
+    (lambda: Schedule([np.nan]), "beta_1 = nan"), (lambda: Schedule([[0.1]]), "shape"),
+    (lambda: Schedule([0.999] * 200), "alpha_bar_T = 0"), (lambda: linear(0), "T = 0"),
     (lambda: cosine(2.5), "T = 2.5"), (lambda: log_snr_uniform(5, -1, 1), "log_snr_1 = -1"),
     (lambda: log_snr_uniform(5, 1, 1), "above log_snr_T")])
 def test_bad_schedules_are_refused_in_a_sentence(make, message):
@@ -75,26 +86,32 @@ def test_bad_schedules_are_refused_in_a_sentence(make, message):
         make()
 
 
-def test_bad_times_are_refused_in_a_sentence():
-    schedule, x = cosine(10), np.zeros((3, 2))
-    for t, message in [(0, "t = 0 is outside 1..T = 10"), (11, "t = 11"), (np.array([1, 2, 12]), "t = 12"), (1.5, "no integer"),
-                       (np.array([1, 2]), "one for each of the 3 items"), (np.ones((3, 1), int), "shape")]:
-        with pytest.raises(ValueError, match=message):
-            schedule.coefficients_at(t, x)
+@pytest.mark.parametrize("t, message", [
+    (0, "t = 0 is outside 1..T = 10"), (11, "t = 11"), (np.array([1, 2, 12]), "t = 12"),
+    (1.5, "no integer"), (np.array([1, 2]), "one for each of the 3 items"),
+    (np.ones((3, 1), int), "shape")])
+def test_bad_times_are_refused_in_a_sentence(t, message):
+    with pytest.raises(ValueError, match=message):
+        cosine(10).coefficients_at(t, np.zeros((3, 2)))
+
+
+def test_integers_are_refused_in_the_place_of_floats():
     with pytest.raises(ValueError, match="int64"):
-        schedule.coefficients_at(1, np.zeros((3, 2), np.int64))
+        cosine(10).coefficients_at(1, np.zeros((3, 2), np.int64))
 
 
 def test_a_respaced_chain_has_the_same_signal_at_the_times_it_visits():
     whole, (short, times) = linear(50), respace(linear(50), [3, 20, 50])
     assert short.T == 3 and times.tolist() == [3, 20, 50]
-    assert short.one_minus_alpha_bar[1:] == pytest.approx(whole.one_minus_alpha_bar[times], rel=1e-12)
+    expected = whole.one_minus_alpha_bar[times]
+    assert short.one_minus_alpha_bar[1:] == pytest.approx(expected, rel=1e-12)
     assert respace(whole, range(1, 51))[0].beta == pytest.approx(whole.beta, rel=1e-12)
 
 
 @pytest.mark.parametrize("times, message", [
-    (np.array([], int), "one time or more"), (7, "one time or more"), ([3, 3], "rising order"), ([20, 3], "rising order"),
-    ([0, 3], "t = 0 is outside 1..T = 50"), ([3, 51], "t = 51"), ([1.5], "no integer"), ([[1, 2]], "shape")])
+    (np.array([], int), "one time or more"), (7, "one time or more"), ([3, 3], "rising order"),
+    ([20, 3], "rising order"), ([0, 3], "t = 0 is outside 1..T = 50"), ([3, 51], "t = 51"),
+    ([1.5], "no integer"), ([[1, 2]], "shape")])
 def test_a_respaced_chain_refuses_other_times_in_a_sentence(times, message):
     with pytest.raises(ValueError, match=message):
         respace(linear(50), times)

@@ -15,5 +15,5 @@ Files and pictures:
     digits         MNIST
     readers        read .npy, .npz, .csv and .gz from an untrusted source
     files          write a file as a whole or not at all; the file lock
-    plot           pictures, and the film writer
+    plot           pictures (films are made by the demos)
 """

@@ -1,11 +1,12 @@
 """What both networks are built from: dense layers, and the embedding of t."""
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray as Array
 from numpy.random import Generator
 
-from ..checks import check
+from ..checks import check_integer
 from .primitives import affine
 from .weights import Layout, Leaf, Weights, initial_weights
 
@@ -27,30 +28,31 @@ class Network(NamedTuple):
 def check_sizes(**sizes: Any) -> None:
     """ValueError unless every size is a whole number of 1 or more."""
     for name, size in sizes.items():
-        is_size = isinstance(size, (int, np.integer)) and size >= 1
-        check(is_size, name, size, "a whole number of 1 or more")
+        check_integer(name, size)
 
 
 def time_embedding(t: int | Array, dim: int, dtype: Any = np.float64) -> Array:
-    """e(t): sines and cosines of t at dim/2 frequencies that fall from 1 to 1/10000, (B, dim).
+    """e(t): sines, then cosines, of t at dim/2 frequencies from 1 down to 1/10000, (B, dim).
 
-    Vaswani et al. 2017 §3.5; Ho appendix B.  The dot product e(t)·e(s) depends on t − s alone, and
-    |e(t)|² = dim/2.  With an odd dim the last cosine is left out.
-    t: () or (B,); dtype: of the result; in float32 the error is at most 2e-7.
+    The idea is that of Vaswani et al. 2017 §3.5; the frequencies are those of Ho's code.  If dim is
+    even, e(t)·e(s) depends on t − s alone and |e(t)|² = dim/2.  If dim is odd, the last cosine is
+    left out.
+    t: () or (B,); dtype: of the result.
     ValueError: dim < 1.
     """
     check_sizes(dim=dim)
     pairs = (dim + 1) // 2
-    frequencies = 10000.0 ** (-np.arange(pairs) / max(pairs - 1, 1))
+    exponents = -np.arange(pairs) / max(pairs - 1, 1)
+    frequencies = 10000.0 ** exponents
     turns = np.atleast_1d(t)[:, None] * (frequencies / (2 * np.pi))
-    # Whole turns change neither sine nor cosine.  They are subtracted in float64, because float32
-    # cannot represent the fractional part of a large number of turns.
+    # Whole turns change neither sine nor cosine.  They are subtracted in float64: a large float32
+    # number has few digits left for its fractional part.
     angles = (2 * np.pi * (turns - np.rint(turns))).astype(dtype)
     return np.concatenate([np.sin(angles), np.cos(angles)], 1)[:, :dim]
 
 
 def dense_layout(inputs: int, outputs: int, gain: float = 1.0) -> dict[str, Leaf]:
-    """w (inputs, outputs) and b (outputs), which starts at zero.
+    """The layout of w, (inputs, outputs), and of b, (outputs), which starts at zero.
 
     gain: see `Leaf`; with gain 0 the layer outputs zero at first.
     """

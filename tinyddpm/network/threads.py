@@ -5,12 +5,13 @@ of its own, but they share only the matrix products, and they wait for each othe
 process uses a core.  So threadpoolctl limits BLAS to one thread while the halves are computed.
 Without threadpoolctl the halves are computed one after the other.
 """
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache
 from threading import Event
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
@@ -111,10 +112,12 @@ def last_in_halves(sampler: Callable, x: Array, rng: Generator, least: int = 2) 
     def half(rows: Array) -> Array:
         generator = generators[0] if rows[0] == 0 else generators[1]
         try:
+            x_0 = x[rows]
             for step in sampler(x[rows], generator):
+                x_0 = step.x
                 if over.is_set():
                     break
-            return step.x
+            return x_0
         except BaseException:
             over.set()
             raise

@@ -1,8 +1,8 @@
 """A small convolutional denoiser, for images: a U-Net of two resolutions.
 
-Pixels are first folded 2×2 into channels, so that every layer works on a quarter of them or fewer.
-For the middle of the network the hidden state is folded once more, so that an output pixel depends
-on the whole image; then it is unfolded and added to what it was before.
+Pixels are first folded 2×2 into channels, which halves height and width.  The middle of the network
+is folded once more, so it works at a quarter of height and width, where a 3×3 convolution sees a
+larger part of the image.  Its output is unfolded and added to the state before that fold.
 """
 import autograd.numpy as anp
 from numpy import ndarray as Array
@@ -15,24 +15,26 @@ from .weights import Layout, Leaf, Weights
 def space_to_depth(x: Array) -> Array:
     """Fold 2×2 pixels into channels: (B, H, W, C) → (B, H/2, W/2, 4C)."""
     B, H, W, C = x.shape
-    x = anp.transpose(anp.reshape(x, (B, H // 2, 2, W // 2, 2, C)), (0, 1, 3, 2, 4, 5))
+    x = anp.reshape(x, (B, H // 2, 2, W // 2, 2, C))
+    x = anp.transpose(x, (0, 1, 3, 2, 4, 5))
     return anp.reshape(x, (B, H // 2, W // 2, 4 * C))
 
 
 def depth_to_space(x: Array) -> Array:
     """The inverse of `space_to_depth`: (B, H, W, 4C) → (B, 2H, 2W, C)."""
     B, H, W, C = x.shape
-    x = anp.transpose(anp.reshape(x, (B, H, W, 2, 2, C // 4)), (0, 1, 3, 2, 4, 5))
+    x = anp.reshape(x, (B, H, W, 2, 2, C // 4))
+    x = anp.transpose(x, (0, 1, 3, 2, 4, 5))
     return anp.reshape(x, (B, 2 * H, 2 * W, C // 4))
 
 
 def conv_layout(inputs: int, outputs: int, k: int = 3, gain: float = 1.0) -> dict[str, Leaf]:
-    """w (k, k, inputs, outputs) and b (outputs), which starts at zero.  gain: see `Leaf`."""
+    """The layout of w, (k, k, inputs, outputs), and b, (outputs), which starts at zero."""
     return {"w": Leaf((k, k, inputs, outputs), gain), "b": Leaf((outputs,))}
 
 
 def conv_layer(layer: dict[str, Array], x: Array, offset: float | Array = 0) -> Array:
-    """The convolution of x; offset: added to the bias, (B, outputs) where each item has its own."""
+    """conv(x, w, b + offset); offset: 0, or (B, outputs), one for each item."""
     return conv(x, layer["w"], layer["b"] + offset)
 
 
@@ -58,17 +60,19 @@ def conv_denoiser(channels: int = 1, width: int = 32, outer_blocks: int = 1, inn
 
     At half resolution there are `outer_blocks` residual blocks of `width` channels on the way down
     and as many on the way up; between them, at a quarter, `inner_blocks` of 2·width.  The default
-    sizes have 0.4 million weights.  H and W are free: zeros pad them to multiples of 4 inside.  The
-    last layer starts at zero, so an untrained network guesses ε̂ = 0.
+    sizes have 0.4 million weights.  Any H and W: the input is padded with zeros to multiples of 4.
+    The last layer starts at zero, so an untrained network guesses ε̂ = 0.
     learn_variance: the output is the pair (ε̂, log_var_fraction), both of the shape of x_t.  A
     log_var_fraction of 0 means the variance β̃_t, and 1 means β_t; it starts at ½.
-    outputs: the number of channels of the output, where it is not a guess of the shape of x_t.
+    outputs: the number of output channels, if it is not that of ε̂ or of the pair.
     ValueError: a size below 1.
     """
     check_sizes(channels=channels, width=width, outer_blocks=outer_blocks,
                 inner_blocks=inner_blocks, embedding=embedding)
     time_width = 4 * width
-    outputs = outputs or (2 * channels if learn_variance else channels)
+    if outputs is None:
+        outputs = 2 * channels if learn_variance else channels
+    check_sizes(outputs=outputs)
     layout = {"time": [dense_layout(embedding, time_width), dense_layout(time_width, time_width)],
               "first": conv_layout(4 * channels, width),
               "down": [block_layout(width, time_width) for _ in range(outer_blocks)],
@@ -105,7 +109,7 @@ def conv_denoiser(channels: int = 1, width: int = 32, outer_blocks: int = 1, inn
         time = silu(dense(weights["time"][1], silu(time)))
         h = hidden(weights, x, time)
         output = back(depth_to_space(conv_layer(weights["last"], silu_of_normalised(h))))
-        if must_pad:  # only then, because autograd is slow to differentiate an index
+        if must_pad:  # not always: autograd differentiates an index slowly
             output = output[:, :H, :W]
 
         parts = [output]

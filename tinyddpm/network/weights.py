@@ -5,7 +5,8 @@ for each array, so that a network knows its shapes before it has weights.  As on
 weights can be updated, averaged and saved without a loop over layers.
 """
 import math
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from autograd.core import SparseObject, vspace
@@ -20,7 +21,7 @@ Layout = Any  # nested dicts and lists of `Leaf`s
 class Leaf(NamedTuple):
     """One array of weights: its shape, and how it starts.
 
-    gain: the entries start as draws of mean 0 and variance gain²/fan_in; None: they start at zero.
+    gain: the first entries have mean 0 and variance gain²/fan_in; None: they are zero.
     """
 
     shape: tuple[int, ...]
@@ -28,12 +29,12 @@ class Leaf(NamedTuple):
 
     @property
     def fan_in(self) -> int:
-        """The number of inputs that each output adds up, for w (C, C') and (k, k, C, C') alike."""
+        """The number of inputs that are summed in each output, for (C, C') and (k, k, C, C')."""
         return math.prod(self.shape[:-1])
 
 
 def map_leaves(f: Callable, nested: Any) -> Any:
-    """f of every leaf, nested as before; depth first, in the order of insertion."""
+    """f applied to every leaf; the nesting is kept.  Depth first, in the order of insertion."""
     if isinstance(nested, dict):
         return {name: map_leaves(f, part) for name, part in nested.items()}
     if isinstance(nested, list):
@@ -66,7 +67,7 @@ def initial_weights(layout: Layout, rng: Generator) -> Weights:
 def expected_norm(layout: Layout) -> float:
     """√E‖weights‖² of the weights that `initial_weights` draws."""
     drawn = [leaf for leaf in leaves(layout) if leaf.gain is not None]
-    return math.sqrt(sum(leaf.gain ** 2 * count(leaf) / leaf.fan_in for leaf in drawn))
+    return math.sqrt(sum(leaf.gain ** 2 * math.prod(leaf.shape) / leaf.fan_in for leaf in drawn))
 
 
 def pack(weights: Weights) -> Array:
@@ -88,8 +89,9 @@ def unpack(vector: Array, layout: Layout) -> Weights:
 
     def next_piece(leaf: Leaf) -> Array:
         nonlocal start
+        first = start
         start += math.prod(leaf.shape)
-        return piece(vector, start - math.prod(leaf.shape), leaf.shape)
+        return piece(vector, first, leaf.shape)
     return map_leaves(next_piece, layout)
 
 
@@ -100,7 +102,7 @@ def piece(vector: Array, start: int, shape: tuple[int, ...]) -> Array:
 
 
 def _piece_vjp(ans: Array, vector: Array, start: int, shape: tuple[int, ...]) -> Callable:
-    """The gradient of the vector: g at the piece's place, and zero everywhere else.
+    """The gradient of the vector: g at the entries of the piece, zero elsewhere.
 
     autograd sums the gradients of all pieces.  Instead of a long vector that is nearly all zeros,
     it gets a `SparseObject`: a function that adds g to the piece's place in that sum.

@@ -10,9 +10,14 @@ import torch
 
 
 def without(*names):
-    """Lets a library be imported that imports these for pictures or scores only, where they are not installed."""
+    """Put empty modules in the place of these, where they are not installed.
+
+    So a library can be imported that needs them for pictures or scores only.
+    """
     for name in names:
-        if name not in sys.modules and (name.rpartition(".")[0] in sys.modules or importlib.util.find_spec(name) is None):
+        if name in sys.modules:
+            continue
+        if name.rpartition(".")[0] in sys.modules or importlib.util.find_spec(name) is None:
             sys.modules[name] = mock.MagicMock(__path__=[], __spec__=ModuleSpec(name, None))
 
 
@@ -26,14 +31,21 @@ def their_times(t, x):
 
 
 def item_by_item(function):
-    """function(beta, x_t, ..., t, ...) of one t for the batch, applied to each item with a t of its own."""
+    """function(beta, x_t, ..., t, ...), which takes one t for the batch, item by item."""
     @functools.wraps(function)
     def each(beta, x_t, *arguments, **options):
         arrays = [np.broadcast_to(a, np.shape(x_t)) if np.ndim(a) > 1 else a for a in arguments]
         if not any(np.ndim(a) == 1 for a in arrays):
             return function(beta, x_t, *arguments, **options)
-        rows = [function(beta, x_t[i:i + 1], *(a[i:i + 1] if np.ndim(a) > 1 else int(a[i]) if np.ndim(a) else a for a in arrays),
-                         **options) for i in range(len(x_t))]
+        rows = []
+        for i in range(len(x_t)):
+            own = []  # the arguments of item i alone
+            for a in arrays:
+                if np.ndim(a) > 1:
+                    own.append(a[i:i + 1])
+                else:
+                    own.append(int(a[i]) if np.ndim(a) else a)
+            rows.append(function(beta, x_t[i:i + 1], *own, **options))
         if isinstance(rows[0], tuple):
             return tuple(np.concatenate(parts) for parts in zip(*rows))
         return np.concatenate(rows)
@@ -41,5 +53,5 @@ def item_by_item(function):
 
 
 def noise_of(rng):
-    """A source of noise in PyTorch's place, drawing from a numpy Generator: f(shape or x, …) → tensor."""
+    """f(shape or x, …) → tensor: noise from a numpy Generator, in the place of PyTorch's own."""
     return lambda shape, *_, **__: tensor(rng.standard_normal(getattr(shape, "shape", shape)))

@@ -1,7 +1,7 @@
-"""Operations that autograd is taught: a function, and its vector–Jacobian product beside it.
+"""Operations defined for autograd: a function, and its vector–Jacobian product beside it.
 
-Autograd differentiates NumPy.  A convolution is not in NumPy, and written in NumPy it would record
-many small operations.  As a primitive it is one operation, whose gradient is derived by hand.
+Autograd differentiates NumPy.  NumPy has no convolution; one written with NumPy would be many small
+recorded operations.  As a primitive it is one operation, whose gradient is derived by hand.
 A gradient function takes g = ∂L/∂y, the gradient of the loss L in the result y, and returns ∂L/∂x
 for an argument x.  All primitives keep the dtype of x, so a float32 network stays float32.
 
@@ -12,11 +12,11 @@ Read the plain files, one operation each:
     silu        sigmoid and silu
     normalise   RMSNorm
 
-The networks run `affine`, `sigmoid` and `normalise` as they stand there.  For `conv`, `silu`,
-`silu_of_normalised` and `residual` they run the files in fast/: the same functions in less time.
+The networks run `affine` as it stands there.  For `conv`, `silu`, `silu_of_normalised` and
+`residual` they run the files in fast/: the same functions in less time.
 tests/unit/test_primitives.py compares values and gradients of fast and plain.
 """
-# The plain files come first: the import of conv.py also sets the name `conv` here, to that file.
+# Plain first: importing .conv binds the name `conv` to that module, and fast.conv rebinds it.
 from .affine import affine
 from .conv import conv as plain_conv
 from .normalise import normalise

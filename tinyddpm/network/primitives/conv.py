@@ -1,4 +1,4 @@
-"""The convolution as its definition says, and its three gradients.
+"""The convolution by its definition, and its three gradients.
 
 The networks run fast/conv.py, which computes the same.
 """
@@ -13,9 +13,10 @@ from .affine import rows
 def conv(x: Array, w: Array, b: Array) -> Array:
     """y[i, j] = b + Σ_{m,n} x[i + m − r, j + n − r] @ w[m, n], with x = 0 beyond the border.
 
-    Each tap (m, n) moves the image and multiplies every pixel, C numbers, by the matrix w[m, n].
-    x: (B, H, W, C); w: (k, k, C, C'), with k = 2r + 1 odd; b: (C') or (1, C'), or (B, C') for a
-    bias of each item's own.  Returns (B, H, W, C').
+    A tap is one position (m, n) of the kernel.  It shifts the image and multiplies every pixel, a
+    row of C numbers, by the matrix w[m, n].
+    x: (B, H, W, C); w: (k, k, C, C'), with k = 2r + 1 odd; b: (C') or (1, C'), or (B, C') for one
+    bias for each item.  Returns (B, H, W, C').
     """
     k, _, _, channels = w.shape
     r = k // 2
@@ -36,7 +37,7 @@ def moved(x: Array, down: int, right: int) -> Array:
 def gradient_of_x(g: Array, w: Array) -> Array:
     """∂L/∂x[i, j] = Σ_{m,n} g[i − (m − r), j − (n − r)] @ w[m, n]ᵀ.
 
-    The tap (m, n) brings the pixel x[i, j] to y[i − (m − r), j − (n − r)], multiplied by w[m, n].
+    The tap (m, n) adds x[i, j] @ w[m, n] to y[i − (m − r), j − (n − r)].
     The sum is a convolution of g, with w turned by 180° and its two channel axes exchanged.
     """
     k, _, C, _ = w.shape

@@ -1,4 +1,7 @@
-"""RMSNorm: every item of a batch is scaled to a mean square of 1 (Zhang & Sennrich 2019, eq 4)."""
+"""RMSNorm without a gain: each item of a batch is scaled to a mean square of 1.
+
+Zhang & Sennrich 2019, eq 4, normalise the features of one layer and have a learned gain.
+"""
 import math
 
 import numpy as np

@@ -9,7 +9,7 @@ need not be copied first:
 - The weights start on a cache line (`on_cache_lines`), so no vector of 64 bytes is split over two.
 - The gradients of x and w read the same gathered rows of g, so one pass gives both.
 """
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from autograd.extend import defvjp_argnums, primitive

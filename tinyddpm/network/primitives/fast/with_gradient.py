@@ -1,6 +1,7 @@
 """A primitive whose gradient uses again what its value has computed."""
 from functools import wraps
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import getval
