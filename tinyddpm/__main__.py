@@ -1,4 +1,4 @@
-"""python -m tinyddpm: the command line of the package."""
+"""python -m tinyddpm: the command line."""
 from .app.command_line import main
 
 main()

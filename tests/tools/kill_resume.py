@@ -1,9 +1,9 @@
-"""Trainings that are killed again and again, at random moments, and resumed: do they end with the same bytes?
+"""Kill trainings at random moments, resume them, and compare the bytes at the end.
 
     python tests/tools/kill_resume.py --kills 50
 
-SIGKILL leaves no time for last words, so what a run folder holds at that moment must be enough.  The suite does this
-twice (test_survival.py).
+A process cannot react to SIGKILL, so what its run folder holds at that moment must be enough to
+continue.  The suite does the same with two kills (test_survival.py).
 """
 import argparse
 import random
@@ -13,38 +13,54 @@ import sys
 import tempfile
 from pathlib import Path
 
-SETTINGS = ["--data", "moons", "--steps", "60", "--batch", "8", "--width", "8", "--depth", "1", "--T", "6"]
+SETTINGS = ["--data", "moons", "--steps", "60", "--batch", "8", "--width", "8", "--depth", "1",
+            "--T", "6"]
 
 
-def train(*arguments):
-    return subprocess.Popen([sys.executable, "-m", "tinyddpm", "train", *map(str, arguments)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def start_training(*arguments: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tinyddpm", "train", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def finish(*arguments):
-    process = train(*arguments)
+def finish(folder: Path, settings: list[str]) -> None:
+    """Train in the folder to the end, from its checkpoint if it has a run."""
+    process = start_training(*begin_or_resume(folder, settings))
     message = process.communicate()[1]
     assert process.returncode == 0, message
 
 
-def contents(folder):
-    """{name: bytes} of a run's files, the seconds in its log left out."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    files["log.csv"] = [line.rpartition(b",")[0] for line in files["log.csv"].splitlines()]
+def begin_or_resume(folder: Path, settings: list[str]) -> list[object]:
+    if has_run(folder):
+        return ["--resume", folder]
+    return [*settings, "--out", folder]
+
+
+def has_run(folder: Path) -> bool:
+    return (folder / "settings.json").exists()
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """{name: bytes} of a run's files, and the log without its seconds."""
+    files: dict[str, object] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    lines = (folder / "log.csv").read_bytes().splitlines()
+    files["log.csv"] = [line.rpartition(b",")[0] for line in lines]
     return files
 
 
-def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
-    """Train in the folder, kill that `kills` times or until it comes to its end, finish it.
+def kill_and_resume(folder: Path, kills: int, chance: random.Random, patience: float = 3.0,
+                    settings: list[str] = SETTINGS) -> tuple[int, int, int]:
+    """Train in the folder, kill the process `kills` times or until it has finished, then finish it.
 
-    A checkpoint is written after every step, so that the moment of the kill is often one of writing.
-    Returns the kills, those after the process had written a checkpoint, and those amid the writing of a file.
+    patience: a process is killed after at most so many seconds.  A checkpoint is written after
+    every step, so many kills come while a file is being written.
+    Returns the number of kills, of those after a checkpoint of the killed process, and of those
+    while a file was being written.
     """
     done = in_training = in_writing = 0
     for _ in range(kills):
-        begun, left = (folder / "settings.json").exists(), set(folder.glob("*.partial"))
-        process = train(*["--resume", folder] if begun else [*settings, "--out", folder], "--save-every", 1e-3)
+        begun, left = has_run(folder), set(folder.glob("*.partial"))
         before = (folder / "checkpoint.npz").stat().st_mtime_ns if begun else 0
+        process = start_training(*begin_or_resume(folder, settings), "--save-every", 1e-3)
         try:
             process.wait(chance.uniform(0, patience))
         except subprocess.TimeoutExpired:
@@ -54,34 +70,39 @@ def kill_and_resume(folder, kills, chance, patience=3.0, settings=SETTINGS):
         if process.returncode == 0:
             break
         done += 1
-        if (folder / "settings.json").exists():
+        in_writing += bool(set(folder.glob("*.partial")) - left)
+        if has_run(folder):
             in_training += (folder / "checkpoint.npz").stat().st_mtime_ns > before
-        else:  # killed before there was a run
+        else:  # `train --out` takes a folder that is new or empty
             for path in folder.glob("*"):
                 path.unlink()
-        in_writing += bool(set(folder.glob("*.partial")) - left)
-    finish("--resume", folder) if (folder / "settings.json").exists() else finish(*settings, "--out", folder)
+    finish(folder, settings)
     return done, in_training, in_writing
 
 
-def main(kills, seed):
+def main(kills: int, seed: int) -> bool:
     chance, all_same = random.Random(seed), True
-    for name, settings, kills in (("points", [*SETTINGS, "--steps", "100000"], kills),
-                                  ("digits", [*SETTINGS, "--data", "mnist", "--steps", "3000"], -(-kills // 5))):
+    points = [*SETTINGS, "--steps", "100000"]
+    digits = [*SETTINGS, "--data", "mnist", "--steps", "3000"]
+    a_fifth = -(-kills // 5)
+    for name, settings, most in (("points", points, kills), ("digits", digits, a_fifth)):
         with tempfile.TemporaryDirectory() as scratch:
             whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
-            finish(*settings, "--out", whole)
-            done, in_training, in_writing = kill_and_resume(killed, kills, chance, settings=settings)
+            finish(whole, settings)
+            done, in_training, in_writing = kill_and_resume(killed, most, chance, settings=settings)
             same = contents(killed) == contents(whole)
-        print(f"{name}: {done} kills, {in_training} of them after a checkpoint of that process, {in_writing} while a file was "
-              f"being written; at the end every byte is {'the same' if same else 'NOT the same'}", flush=True)
+        print(f"{name}: {done} kills, {in_training} of them after a checkpoint of that process, "
+              f"{in_writing} while a file was being written; "
+              f"at the end every byte is {'the same' if same else 'NOT the same'}", flush=True)
         all_same &= same
     return all_same
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="of a training on points; a fifth as many of one on digits")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50,
+                        help="of a training on points; a fifth as many of one on digits")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     sys.exit(0 if main(arguments.kills, arguments.seed) else 1)

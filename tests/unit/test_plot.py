@@ -29,3 +29,12 @@ def test_a_canvas_holds_every_image():
     assert canvas[0, 0, 0] == 0
     assert canvas[5, 6, 0] == 4
     assert canvas[5, 12, 0] == 255
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_canvas_is_red_green_and_blue(channels):
+    """Three channels of the image, or its first one three times."""
+    image = RNG.integers(0, 256, (1, 3, 4, channels), np.uint8)
+    canvas = plot.to_canvas(image)
+    shown = image[0] if channels >= 3 else image[0, ..., :1].repeat(3, 2)
+    assert np.array_equal(canvas, shown[..., :3])

@@ -1,4 +1,4 @@
-"""Runs survive: killed, interrupted, out of disk, out of memory's reach, or wanted by two at once."""
+"""A run folder stays whole: its process is killed or interrupted, the disk is full, two want it."""
 import gc
 import itertools
 import json
@@ -9,27 +9,28 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from kill_resume import SETTINGS, contents, kill_and_resume
 
-from tinyddpm import training
-from tinyddpm.app import files
+from tinyddpm import elbo, training
+from tinyddpm.app import files, fit
 from tinyddpm.app import run as runs
 from tinyddpm.app.command_line import main
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing happened to."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     main(["train", *SETTINGS, "--out", str(folder)])
     return folder
 
 
-def refused(capsys, *arguments):
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
     """The one sentence with which a command ends in exit code 2."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as error:
@@ -39,34 +40,51 @@ def refused(capsys, *arguments):
     return message
 
 
-def test_killed_and_resumed_is_never_killed(whole, tmp_path):
+def test_a_killed_and_resumed_run_has_the_same_bytes(whole, tmp_path):
     kill_and_resume(tmp_path / "run", 2, random.Random(0), patience=1.2)
     assert contents(tmp_path / "run") == contents(whole)
 
 
 @pytest.mark.parametrize("module, name, when", [
-    (runs.elbo, "simple_loss", 1), (runs.elbo, "simple_loss", 41), (training, "ema_update", 37), (training, "ema_update", 60),
-    (json, "dumps", 1), (json, "dumps", 24), (os, "replace", 1), (os, "replace", 55)])
-def test_interrupted_anywhere_and_resumed_is_never_interrupted(whole, tmp_path, monkeypatch, module, name, when):
-    """Ctrl-C after the random numbers of a step are drawn, before its state is complete, while a checkpoint is written."""
-    function, calls = getattr(module, name), []
+    (elbo, "simple_loss", 1), (elbo, "simple_loss", 41), (training, "ema_update", 37),
+    (training, "ema_update", 60), (json, "dumps", 1), (json, "dumps", 24), (os, "replace", 1),
+    (os, "replace", 55)])
+def test_an_interrupted_and_resumed_run_has_the_same_bytes(whole, tmp_path, monkeypatch, module,
+                                                           name, when):
+    """Ctrl-C after a step's random numbers, before its state is complete, amid a checkpoint."""
+    interrupt_and_resume(monkeypatch, tmp_path / "run", SETTINGS, module, name, when)
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_the_recipe_ddpm_resumes_to_the_same_bytes(tmp_path, monkeypatch):
+    options = [*SETTINGS, "--recipe", "ddpm", "--T", "30"]
+    main(["train", *options, "--out", str(tmp_path / "whole")])
+    interrupt_and_resume(monkeypatch, tmp_path / "run", options, training, "ema_update", 37)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def interrupt_and_resume(monkeypatch: pytest.MonkeyPatch, folder: Path, options: list[str],
+                         module: object, name: str, when: int) -> None:
+    """Train; raise KeyboardInterrupt at the `when`-th call of module.name; train to the end."""
+    function, calls = getattr(module, name), itertools.count(1)
 
     def interrupted(*args, **options):
-        calls.append(1)
-        if len(calls) == when:
+        if next(calls) == when:
             raise KeyboardInterrupt
         return function(*args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as error:
         patch.setattr(module, name, interrupted)
-        main(["train", *SETTINGS, "--out", str(tmp_path / "run"), "--save-every", "0.0001"])
-    assert "interrupted" in error.value.code and not list((tmp_path / "run").glob("*.partial"))
-    main(["train", "--resume", str(tmp_path / "run")])
-    assert contents(tmp_path / "run") == contents(whole)
+        main(["train", *options, "--out", str(folder), "--save-every", "0.0001"])
+    assert "interrupted" in error.value.code and not list(folder.glob("*.partial"))
+    main(["train", "--resume", str(folder)])
 
 
-def test_an_interrupt_amid_a_finaliser_is_not_lost(whole, tmp_path, monkeypatch):
-    """NumPy's ZipFile has one, and what is raised there Python swallows.  SIGTERM: a shell may have SIGINT ignored."""
+def test_an_interrupt_in_a_finaliser_is_not_lost(whole, tmp_path, monkeypatch):
+    """Python ignores what a finaliser raises, and NumPy's ZipFile has one.
+
+    The signal is SIGTERM, because a shell may have set SIGINT to be ignored.
+    """
     class Interrupted:
         def __del__(self):
             signal.raise_signal(signal.SIGTERM)
@@ -87,13 +105,16 @@ def test_an_interrupt_amid_a_finaliser_is_not_lost(whole, tmp_path, monkeypatch)
 
 
 def test_sigterm_writes_a_checkpoint(tmp_path):
-    process = subprocess.Popen([sys.executable, "-m", "tinyddpm", "train", *SETTINGS, "--steps", "1000000", "--save-every", "0.01", "--out", tmp_path / "run"],
-                               stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run" / "log.csv").exists() or (tmp_path / "run" / "log.csv").read_text().count("\n") < 3:  # 20 steps
+    log = tmp_path / "run" / "log.csv"
+    command = [sys.executable, "-m", "tinyddpm", "train", *SETTINGS, "--steps", "1000000",
+               "--save-every", "0.01", "--out", tmp_path / "run"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not log.exists() or log.read_text().count("\n") < 3:  # 20 steps
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     message = process.communicate(timeout=120)[1]
-    assert process.returncode == 1 and message.splitlines()[-1].startswith("tinyddpm: interrupted") and "Traceback" not in message
+    assert process.returncode == 1 and "Traceback" not in message
+    assert message.splitlines()[-1].startswith("tinyddpm: interrupted")
     assert runs.load(tmp_path / "run")[0].state.step >= 20
 
 
@@ -104,23 +125,25 @@ def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
 
 
 def test_the_clock_goes_on_from_where_it_was(tmp_path, monkeypatch):
-    """By a clock that moves a hundredth of a second whenever somebody looks at it."""
+    """By a clock that moves a hundredth of a second at each call."""
     ticks = itertools.count()
-    monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
     dataset = runs.open_data("moons")
     whole, rng = runs.start(dataset, minutes=0.04, batch=4, network=dict(width=4, depth=1))
     whole = runs.fit(whole, dataset, rng)
     run, rng = runs.start(dataset, minutes=0.02, batch=4, network=dict(width=4, depth=1))
     run = runs.fit(run, dataset, rng, tmp_path)
-    assert 1.2 <= float((tmp_path / "log.csv").read_text().splitlines()[-1].split(",")[-1]) < 1.3
+    last_row = (tmp_path / "log.csv").read_text().splitlines()[-1]
+    assert 1.2 <= float(last_row.split(",")[-1]) < 1.3
     (tmp_path / "settings.json").write_text(json.dumps({**run.settings, "minutes": 0.04}))
     longer = runs.fit(runs.load(tmp_path)[0], dataset, rng, tmp_path)
     assert run.state.step * 1.8 < longer.state.step == pytest.approx(whole.state.step, abs=5)
-    assert runs.fit(longer, dataset, rng, tmp_path).state.step == longer.state.step  # its time is over
+    again = runs.fit(longer, dataset, rng, tmp_path)
+    assert again.state.step == longer.state.step  # its minutes are over
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(whole, tmp_path, capsys, monkeypatch):
-    """A limit on the size of files stands for the disk; the weights no longer fit, the smaller files do."""
+    """A limit on the size of files stands for the disk: the weights or the log do not fit."""
     resource = pytest.importorskip("resource")
     folder = shutil.copytree(whole, tmp_path / "run")
     settings = json.loads((folder / "settings.json").read_text())
@@ -134,13 +157,15 @@ def test_a_full_disk_leaves_the_last_checkpoint(whole, tmp_path, capsys, monkeyp
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert "File too large" in message and file in message and "kept" in message
-        gc.collect()  # what is forgotten now says so here
-        assert (folder / "checkpoint.npz").read_bytes() == before and not list(folder.glob("*.partial"))
+        gc.collect()  # a file that was not closed would warn here
+        assert (folder / "checkpoint.npz").read_bytes() == before
+        assert not list(folder.glob("*.partial"))
     main(["train", "--resume", str(folder)])  # with room again
     assert runs.load(folder)[0].state.step == 200
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0,
+                    reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(whole, tmp_path, capsys):
     folder = shutil.copytree(whole, tmp_path / "run")
     folder.chmod(0o500)
@@ -154,20 +179,28 @@ def test_one_process_trains_in_a_folder(whole, tmp_path, capsys):
     folder = shutil.copytree(whole, tmp_path / "run")
     with runs.locked(folder):
         assert "by another process" in refused(capsys, "train", "--resume", folder)
-        main(["elbo", str(folder), "--n", "3"])  # reading is free
+        main(["elbo", str(folder), "--n", "3"])  # to read needs no lock
     main(["train", "--resume", str(folder)])
     with runs.locked(tmp_path / "new", new=True):
         assert "exists already" in refused(capsys, "train", *SETTINGS, "--out", tmp_path / "new")
-        with pytest.raises(ValueError, match="by another process"), runs.locked(tmp_path / "new", new=True):
+        with pytest.raises(ValueError, match="by another process"):
+            with runs.locked(tmp_path / "new", new=True):
+                pass
+    with pytest.raises(ValueError, match="exists already"):  # begun while the data was opened
+        with runs.locked(folder, new=True):
             pass
-    with pytest.raises(ValueError, match="exists already"), runs.locked(folder, new=True):
-        pass  # somebody began and ended while we opened the data
     assert contents(folder) == contents(whole)
 
 
 def test_each_writer_has_a_file_of_its_own(whole, tmp_path):
-    """Two that write one file, the second while the first is at it: each writes it whole, and the later stands."""
-    target, code = tmp_path / "x", "import sys; from pathlib import Path; from tinyddpm.app import files; files.replace(Path(sys.argv[1]), lambda file: file.write(b'second'))"
+    """Of two processes that write one path at a time, each writes a whole file; the later stays."""
+    target = tmp_path / "x"
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from tinyddpm.app import files
+        files.replace(Path(sys.argv[1]), lambda file: file.write(b"second"))
+    """
 
     def write(file):
         file.write(b"first, ")
@@ -180,9 +213,10 @@ def test_each_writer_has_a_file_of_its_own(whole, tmp_path):
     assert target.read_bytes() == b"first, to its end" and list(tmp_path.iterdir()) == [target]
 
 
-def test_what_killed_processes_left_is_taken_away_by_the_next_that_trains(whole, tmp_path):
+def test_training_removes_the_partial_files_of_killed_processes(whole, tmp_path):
     folder = shutil.copytree(whole, tmp_path / "run [1]*")
-    for name in ("checkpoint.npz.1.partial", f"checkpoint.npz.{os.getpid()}.partial", "settings.json.77.partial"):
+    for name in ("checkpoint.npz.1.partial", f"checkpoint.npz.{os.getpid()}.partial",
+                 "settings.json.77.partial"):
         (folder / name).write_bytes(b"half a file")
     (folder / "samples.npy.12.partial").write_bytes(b"of a process that may be alive")
     main(["sample", str(folder), "--n", "2"])
@@ -192,7 +226,8 @@ def test_what_killed_processes_left_is_taken_away_by_the_next_that_trains(whole,
 
 
 def test_a_divergence_stops_at_the_last_good_checkpoint(tmp_path, capsys):
-    message = refused(capsys, "train", "--data", "moons", "--out", tmp_path / "run", "--rate", "10")
+    message = refused(capsys, "train", "--data", "moons", "--out", tmp_path / "run",
+                      "--learning-rate", "10")
     assert "diverged" in message and "smaller learning rate" in message
     run, _ = runs.load(tmp_path / "run")
     assert run.state.step == 0 and np.isfinite(run.state.weights).all()
@@ -203,16 +238,21 @@ def test_a_run_that_has_diverged_says_so(whole, tmp_path, capsys):
     folder = shutil.copytree(whole, tmp_path / "run")
     with np.load(folder / "checkpoint.npz") as arrays:
         np.savez(folder / "checkpoint.npz", **{**arrays, "ema": arrays["ema"] * np.float32(1e20)})
-    assert "diverged" in refused(capsys, "sample", folder, "--n", "3") and "diverged" in refused(capsys, "elbo", folder, "--n", "3")
+    for command in ("sample", "elbo"):
+        assert "diverged" in refused(capsys, command, folder, "--n", "3")
 
 
 @pytest.mark.parametrize("rate, data, options", [
     *itertools.product([10, 1e30], ["moons"], [[], ["--loss", "vlb"], ["--loss", "hybrid"]]),
-    *itertools.product([10, 1e30], ["mnist"], [["--predicts", "eps"], ["--loss", "v"], ["--loss", "hybrid"]])])
+    *itertools.product([10, 1e30], ["mnist"],
+                       [["--predicts", "eps"], ["--loss", "v"], ["--loss", "hybrid"]])])
 def test_every_loss_tells_a_divergence(tmp_path, capsys, rate, data, options):
-    """What is left is a run that can be sampled from; even if every step was saved, where the first already went astray."""
-    small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000", "--save-every", 60 if rate == 10 else 1e-9]
-    assert "diverged" in refused(capsys, "train", "--data", data, "--out", tmp_path / "run", "--rate", rate, *options, *small)
+    """The last checkpoint can be sampled from, even if every step is saved."""
+    small = ["--batch", "16", "--width", "16", "--depth", "1", "--T", "20", "--steps", "3000"]
+    every = 60 if rate == 10 else 1e-9
+    message = refused(capsys, "train", "--data", data, "--out", tmp_path / "run",
+                      "--learning-rate", rate, "--save-every", every, *options, *small)
+    assert "diverged" in message
     main(["sample", str(tmp_path / "run"), "--n", "2"])
 
 
@@ -225,7 +265,8 @@ def test_fewer_steps_than_were_trained_already(whole, tmp_path):
 
 
 def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
-    for option in (["--steps", "200"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"]):
+    for option in (["--steps", "200"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"],
+                   ["--recipe", "best"], ["--learning-rate", "0.1"]):
         assert option[0] in refused(capsys, "train", "--resume", whole, *option)
     assert "no run folder" in refused(capsys, "train", "--resume", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -234,7 +275,8 @@ def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
     np.save(tmp_path / "a.npy", points)
     main(["train", *SETTINGS, "--data", str(tmp_path / "a.npy"), "--out", str(tmp_path / "run")])
     np.save(tmp_path / "b.npy", points[::-1])
-    assert "is not" in refused(capsys, "train", "--resume", tmp_path / "run", "--data", tmp_path / "b.npy")
+    other = refused(capsys, "train", "--resume", tmp_path / "run", "--data", tmp_path / "b.npy")
+    assert "is not" in other
     (tmp_path / "a.npy").rename(tmp_path / "moved.npy")
     assert "a.npy" in refused(capsys, "train", "--resume", tmp_path / "run")
     main(["train", "--resume", str(tmp_path / "run"), "--data", str(tmp_path / "moved.npy")])

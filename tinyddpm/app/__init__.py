@@ -1,1 +1,19 @@
-"""Everything operational."""
+"""Everything operational: what lies between the mathematics and a user with a terminal and files.
+
+    command_line   python -m tinyddpm: the main job, train, sample, elbo
+    console        what commands and demos print, and how errors end them
+    process        settings of the process that a command runs in
+A run, in the order of its life:
+    settings       two recipes, what is allowed, the checks
+    datasets       open a data set by its name
+    run            start a run; a summary of the files of this list
+    model          what a run holds: network, denoiser, decoder, ledger
+    fit            the training loop, with checkpoints
+    folder         save, load, and the lock of a run folder
+Files and pictures:
+    data           your own data files
+    digits         MNIST
+    readers        read .npy, .npz, .csv and .gz from an untrusted source
+    files          write a file as a whole or not at all; the file lock
+    plot           pictures (films are made by the demos)
+"""

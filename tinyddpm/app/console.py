@@ -1,110 +1,162 @@
-"""The terminal: what every command here has in common, the demos' too.
+"""The terminal: what all commands and demos share.
 
-One sentence for a mistake, numbers checked as they are typed, bars for long work, the ledger as a table, files replaced whole.
+Errors in one sentence, types of arguments, progress bars, the ledger as a table, JSON and pictures.
 """
 import argparse
 import json
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..elbo import Ledger
+from ..gaussian import Array
 from . import files, run as runs
 from .process import keep_freed_memory
 
+LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
+
 
 @contextmanager
-def one_sentence_for_mistakes():
-    """Bad input, a full disk or too little memory end in one sentence on stderr and exit code 2."""
+def one_sentence_for_mistakes() -> Iterator[None]:
+    """Run a command: an error ends it with one sentence on stderr and exit code 2.
+
+    This also changes settings of the process, which an import must not do: malloc keeps freed
+    memory, a warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a
+    training writes a checkpoint first.
+    """
     keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
-    for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C, with a checkpoint; unless somebody, like nohup, wants it otherwise
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+            stream.reconfigure(errors="replace")  # for a terminal that cannot print ±
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # A handler that somebody has set stays; so does nohup's, which ignores SIGHUP.
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; what a run folder holds is whole, and train --resume RUN goes on with it")
+        sys.exit("tinyddpm: interrupted; to continue a training, use train --resume RUN")
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
-        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
-        if isinstance(error, (MemoryError, OverflowError)):
-            reason = f"not enough memory for a size that was asked for: {error}"
-        print(f"tinyddpm: {reason}", file=sys.stderr)
+        print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
 
 
-def integer_at_least(least):
+def _reason(error: BaseException) -> str:
+    if isinstance(error, (MemoryError, OverflowError)):
+        return f"not enough memory for a size that was asked for: {error}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
+
+
+def integer_at_least(least: int) -> Callable[[str], int]:
     """An argparse type: a whole number of `least` or more."""
-    def parse(text):
-        if not (text.lstrip("+-").isdecimal() and len(text) < 19 and int(text) >= least):
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+    def parse(text: str) -> int:
+        is_integer = text.lstrip("+-").isdecimal() and len(text) < 19
+        if not (is_integer and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of {least} or more")
         return int(text)
     return parse
 
 
-def positive(text):
+def positive(text: str) -> float:
     """An argparse type: a positive number."""
     try:
         value = float(text)
     except ValueError:
         value = np.nan
     if not 0 < value < np.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a positive number")
     return value
 
 
-def progress_bar(total, description, unit="step"):
+def progress_bar(total: float, description: str, unit: str = "step") -> Any:
+    """A tqdm bar of `total` units."""
     from tqdm import tqdm
 
     style = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
-    return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True, mininterval=0.3)
+    return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True,
+                mininterval=0.3)
 
 
-def progress_over(description):
-    """A `progress` for the ledger and samplers: wraps a list of times in a bar."""
+def progress_over(description: str) -> Callable[[Iterable], Iterable]:
+    """A `progress` for the ledger and samplers: it wraps a list of times in a tqdm bar."""
     from tqdm import tqdm
 
-    return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True, mininterval=0.3, leave=False)
+    return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True,
+                              mininterval=0.3, leave=False)
 
 
-def train_with_bar(run, dataset, rng, folder=None, every=60.0):
+def training_bar(run: runs.Run) -> Any:
+    """The bar for `fit`: of steps, or of seconds for a run with `minutes`."""
     minutes = run.settings["minutes"]
-    total, unit = (run.settings["steps"], "step") if minutes is None else (60 * minutes, "s")
-    with progress_bar(total, "training", unit) as bar:
-        if minutes is None:
-            bar.update(min(run.state.step, total))
+    if minutes is not None:
+        return progress_bar(60 * minutes, "training", "s")
+    bar = progress_bar(run.settings["steps"], "training", "step")
+    bar.update(min(run.state.step, run.settings["steps"]))
+    return bar
+
+
+def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generator,
+                   folder: Path | None = None, every: float = 60.0) -> runs.Run:
+    """`fit` with a progress bar."""
+    with training_bar(run) as bar:
         return runs.fit(run, dataset, rng, folder, bar, every)
 
 
-def print_ledger(ledger, exact=None, entropy=None):
-    """The ledger as a table: nats per item, ± one standard error, and beside it what is exact."""
-    per_dim = ledger.bits_per_dim
-    print(f"{'':14}{'nats':>10} {'± s.e.':>9}{'bits/dim':>11}" + (f"{'exact optimum':>16}" if exact is not None else ""))
-    exact_parts = {} if exact is None else {"L_T": exact[-1], "sum L_{t-1}": exact[1:-1].sum(), "L_0": exact[0],
-                                            "total": exact.sum()}
+def print_ledger(ledger: Ledger, in_bits: bool = True) -> None:
+    """The ledger as a table: nats per item, with the standard error.
+
+    in_bits: with bits per dimension too, which only have a meaning for data of 256 levels.
+    """
+    print(f"{'':14}{'nats':>10}{'± s.e.':>10}" + (f"{'bits/dim':>11}" if in_bits else ""))
     for name, (mean, error) in ledger.summary().items():
-        label = "-ELBO" if name == "total" else name
-        print(f"{label:14}{mean:10.4f} {error:9.4f}{per_dim(mean):11.4f}"
-              + (f"{exact_parts[name]:16.4f}" if exact_parts else ""))
-    if entropy is not None:
-        print(f"{'data entropy':14}{entropy:10.4f} {'exact':>9}{per_dim(entropy):11.4f}")
+        bits = f"{ledger.bits_per_dim(mean):11.4f}" if in_bits else ""
+        print(f"{LABELS[name]:14}{mean:10.4f}{error:10.4f}{bits}")
 
 
-def ledger_to_dict(ledger):
-    """The ledger for report.json."""
-    return {name: {"nats": float(mean), "standard_error": float(error), "bits_per_dim": float(ledger.bits_per_dim(mean))}
-            for name, (mean, error) in ledger.summary().items()}
+def print_beside_optimum(ledger: Ledger, optimal: Ledger, exact: dict[str, float],
+                         entropy: float) -> None:
+    """The network's ledger, that of the optimal denoiser for the same draws, and its exact mean.
+
+    exact: nats by the names of `Ledger.summary`.  entropy: of the data, in nats.
+    """
+    print(f"{'':14}{'network':>20}{'optimal denoiser':>28}")
+    print(f"{'':14}{'nats':>10}{'± s.e.':>10}{'same draws':>14}{'exact mean':>14}")
+    best = optimal.summary()
+    for name, (mean, error) in ledger.summary().items():
+        print(f"{LABELS[name]:14}{mean:10.4f}{error:10.4f}{best[name][0]:14.4f}{exact[name]:14.4f}")
+    print(f"{'data entropy':14}{'':34}{entropy:14.4f}")
 
 
-def write_json(path, report):
-    files.replace(Path(path), lambda file: file.write(json.dumps(report, indent=2).encode()))
+def ledger_to_dict(ledger: Ledger, in_bits: bool = True) -> dict[str, dict[str, float]]:
+    """The ledger for report.json.  in_bits: as in `print_ledger`."""
+    report = {}
+    for name, (mean, error) in ledger.summary().items():
+        report[name] = {"nats": float(mean), "standard_error": float(error)}
+        if in_bits:
+            report[name]["bits_per_dim"] = float(ledger.bits_per_dim(mean))
+    return report
 
 
-def write_picture(path, figure):
+def terms_to_dict(terms: Array) -> dict[str, float]:
+    """L_0…L_T, (T + 1,), summed under the names of `Ledger.summary`."""
+    return {"L_T": float(terms[-1]), "sum L_{t-1}": float(terms[1:-1].sum()),
+            "L_0": float(terms[0]), "total": float(terms.sum())}
+
+
+def write_json(path: Path | str, report: dict) -> None:
+    content = json.dumps(report, indent=2).encode()
+    files.replace(Path(path), lambda file: file.write(content))
+
+
+def write_picture(path: Path, figure: Any) -> None:
     files.replace(Path(path), lambda file: figure.savefig(file, format="png"))

@@ -1,0 +1,193 @@
+"""The folder of a run: save, load, and the lock that keeps it for one process.
+
+    settings.json     what is trained, on which data, and how
+    checkpoint.npz    the schedule's β; the weights, their average (EMA), the optimiser's moments;
+                      the state of the random generator; for a network that predicts the prior of
+                      pixels, the histograms of grey levels
+    held_out.npy      data that is never trained on, for the ledger
+    log.csv           step, loss, norm of the gradient, seconds
+    lock              locked by the process that trains here
+
+Each file is replaced as a whole or not at all.  In a new folder settings.json is written last, so a
+folder that has it has all the others.
+A training that continues from its checkpoint ends with the same bytes as one that was never
+interrupted.  (Not with `minutes`, where the clock determines the number of steps and the learning
+rate.)
+"""
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import training
+from ..gaussian import Array
+from ..images import pixels
+from ..network import Network
+from ..network.weights import unpack
+from ..schedule import Schedule
+from . import files, readers
+from .model import Run, make_network
+from .settings import MOST, Settings, check_settings, with_current_names
+
+FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # in the order of writing
+HEADER = "step,loss,gradient_norm,seconds"
+
+# The most rows in a table of pixels, of 24 kB each: for 8 kinds of images, 1024 noise levels.
+MOST_ROWS = 2 ** 13
+
+LogRow = tuple[float, ...]  # step, loss, norm of the gradient, seconds
+
+
+def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
+         log: Sequence[LogRow] = ()) -> None:
+    """Write the run's folder.
+
+    generator: `rng.bit_generator.state` after the run's last step.  log: the rows of log.csv.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"{step:.0f},{loss:.6g},{norm:.6g},{seconds:.2f}" for step, loss, norm, seconds in log]
+    text = "\n".join([HEADER, *rows, ""])
+    histograms = {} if run.table is None else run.table.histograms._asdict()
+    # First into memory: on a full disk, NumPy's unfinished ZipFile would print a second error.
+    packed = io.BytesIO()
+    with files.interrupts_held():
+        np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)),
+                 **run.state._asdict(), **histograms)
+    is_new = run.state.step == 0 or not (folder / "settings.json").exists()
+    if is_new:
+        files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
+    files.replace(folder / "log.csv", lambda file: file.write(text.encode()))
+    files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
+    if is_new:
+        settings = json.dumps(run.settings, indent=2).encode()
+        files.replace(folder / "settings.json", lambda file: file.write(settings))
+
+
+@contextmanager
+def locked(folder: Path | str, new: bool = False) -> Iterator[None]:
+    """Keep other processes from training in a run folder.
+
+    The operating system releases the lock when the process ends, even if it is killed.
+    new: make the folder if there is none, and refuse one that has a run.
+    ValueError: another process trains in it; new, and it has a run; not new, and it has none.
+    """
+    folder = Path(folder)
+    if new:
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        check_is_run(folder)
+    path = folder / "lock"
+    if path.exists() and not path.is_file():  # to open a pipe would wait for its other end
+        raise ValueError(f"run = {str(folder)!r} has a lock that is no file: remove it")
+    with open(path, "a") as file:
+        _lock(file, folder)
+        if new and (folder / "settings.json").exists():
+            raise ValueError(f"run = {str(folder)!r} exists already: "
+                             f"choose another folder, or continue it by train --resume")
+        yield
+
+
+def _lock(file: Any, folder: Path) -> None:
+    """Lock the file; then remove what killed processes left half written in the folder."""
+    try:
+        files.lock(file)
+    except (BlockingIOError, PermissionError):
+        raise ValueError(f"run = {str(folder)!r} is being trained by another process: "
+                         f"wait for its end, or choose another folder") from None
+    except OSError:  # a file system without locks
+        return
+    for name in FILES:
+        files.forget_partials(folder / name)
+
+
+def check_is_run(folder: Path) -> None:
+    """ValueError unless the folder has a run."""
+    if not (folder / "settings.json").is_file():
+        raise ValueError(f"run = {str(folder)!r} is no run folder: it has no settings.json; "
+                         f"make one by train --data NAME --out RUN, in a new or empty folder")
+
+
+def load(folder: Path | str) -> tuple[Run, np.random.Generator]:
+    """The run in a folder, and its generator as the last step left it.
+
+    ValueError: no run folder, or a damaged one.
+    """
+    folder = Path(folder)
+    check_is_run(folder)
+    try:
+        return _load(folder)
+    except Exception as error:  # damaged files can make NumPy, json and zipfile raise anything
+        raise ValueError(f"run = {str(folder)!r} is damaged or not of this version: "
+                         f"{type(error).__name__}: {readers.one_line(error)}") from None
+
+
+def _load(folder: Path) -> tuple[Run, np.random.Generator]:
+    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
+    settings = with_current_names(json.loads(text))
+    check_settings(settings)
+    arrays = readers.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
+    schedule = Schedule(arrays["beta"])
+    if schedule.T != settings["T"]:
+        raise ValueError(f"T = {settings['T']} does not go with {schedule.T} betas")
+    table = _table(arrays, schedule) if settings["predicts"] == "prior" else None
+    network = make_network(settings, schedule, table)
+    state = _state(arrays, network)
+    rng = np.random.default_rng()
+    rng.bit_generator.state = json.loads(str(arrays["rng"]))
+    held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
+    _check_held_out(held_out, settings)
+    return Run(settings, schedule, network, state, held_out, table), rng
+
+
+def _read_checkpoint(file: Any) -> dict[str, Array]:
+    def choose(names: list[str]) -> list[str]:
+        histograms = {"share", "levels"} & set(names)
+        return ["beta", "rng", *training.State._fields, *histograms]
+    return readers.read_npz(file, choose)
+
+
+def _table(arrays: dict[str, Array], schedule: Schedule) -> pixels.Table:
+    kinds = len(arrays["share"])
+    rows = np.ptp(schedule.log_snr[1:]) / pixels.Table.spacing
+    if rows * max(8, kinds) > MOST_ROWS:
+        raise ValueError(f"share has {kinds} kinds of images at {rows:.0f} noise levels: "
+                         f"their product is at most {MOST_ROWS}")
+    return pixels.Table((arrays["share"], arrays["levels"]), schedule)
+
+
+def _state(arrays: dict[str, Array], network: Network) -> training.State:
+    """The state of training.  ValueError: vectors that are not finite or do not fit the network."""
+    step = int(arrays["step"])
+    if not 0 <= step <= MOST["steps"]:
+        raise ValueError(f"step = {step}: a whole number from 0 to {MOST['steps']}")
+    vectors = {name: arrays[name] for name in training.State._fields if name != "step"}
+    for name, vector in vectors.items():
+        if not (vector.dtype == np.float32 and np.isfinite(vector).all()):
+            raise ValueError(f"{name} must be finite float32 numbers")
+        unpack(vector, network.layout)  # ValueError: another number of weights
+    return training.State(step, **vectors)
+
+
+def _check_held_out(held_out: Array, settings: Settings) -> None:
+    dtype = np.float64 if settings["kind"] == "points" else np.uint8
+    has_shape = list(held_out.shape[1:]) == settings["shape"] and len(held_out) >= 2
+    if not (has_shape and held_out.dtype == dtype and np.isfinite(held_out).all()):
+        raise ValueError(f"held_out.npy has {held_out.dtype} of shape {held_out.shape}: it must "
+                         f"hold 2 or more {settings['kind']} of shape {settings['shape']}, "
+                         f"finite, {np.dtype(dtype)}")
+
+
+def read_log(path: Path, step: int) -> list[LogRow]:
+    """The rows of log.csv up to that step.  Later steps were lost and will be trained again."""
+    if step == 0 or not path.exists():
+        return []
+    rows = readers.read_file(path, readers.read_csv, "a log")
+    if rows.size and rows.shape[1] != 4:
+        raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns, and the log of a training "
+                         f"has 4: remove it to go on without a log")
+    return [tuple(row) for row in rows.tolist() if row[0] <= step]
