@@ -2,7 +2,6 @@
 
 MNIST: Yann LeCun, Corinna Cortes and Christopher J.C. Burges, under CC BY-SA 3.0.
 """
-import gzip
 import hashlib
 import io
 import math
@@ -134,6 +133,8 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def _read_idx(packed: BinaryIO) -> np.ndarray:
+    import gzip  # here, because `import tinyddpm` need not wait for it
+
     is_gzip = packed.read(2) == b"\x1f\x8b"
     if is_gzip and packed.seek(0, io.SEEK_END) > LARGEST_GZIP:
         raise ValueError(f"it is a gzip file of more than {LARGEST_GZIP} bytes: unpack it first")

@@ -7,7 +7,6 @@ a ValueError of one sentence.
 import io
 import math
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,6 +78,8 @@ def read_npz(file: BinaryIO, choose: Callable[[list[str]], list[str]]) -> dict[s
     if entries > MOST_ENTRIES:  # zipfile allocates a kilobyte for each
         raise ValueError(f"it holds {entries} arrays, and at most {MOST_ENTRIES} are allowed")
     arrays = {}
+    import zipfile  # here, because `import tinyddpm` need not wait for it
+
     with zipfile.ZipFile(file) as archive:
         names = choose([name.removesuffix(".npy") for name in archive.namelist()])
         chosen = {name: archive.getinfo(f"{name}.npy") for name in names}

@@ -6,7 +6,6 @@ process uses a core.  So threadpoolctl limits BLAS to one thread while the halve
 Without threadpoolctl the halves are computed one after the other.
 """
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache
@@ -21,8 +20,10 @@ IS_HALF = ContextVar("IS_HALF", default=False)  # True inside a half, which is n
 
 
 @cache
-def pool() -> ThreadPoolExecutor:
-    """The second thread."""
+def pool() -> Any:
+    """The second thread: an executor, made when it is first needed."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(1)
 
 
