@@ -26,10 +26,9 @@ from tinyddpm.app import plot
 from tinyddpm.app import run as runs
 from tinyddpm.app.console import (integer_at_least, positive, progress_bar, progress_over,
                                   write_picture)
+from tinyddpm.app.settings import DDPM
 from tinyddpm.elbo import mean_and_error
 
-DDPM = dict(schedule="linear", T=1000, predicts="eps", loss="simple", optimiser="adam",
-            variance="beta")
 # Each step, and the settings that it changes; those of the steps before it are kept.
 STEPS = {"DDPM (Ho et al.)": {},
          "v-loss": dict(predicts="v", loss="v"),

@@ -2,7 +2,6 @@
 
 MNIST: Yann LeCun, Corinna Cortes and Christopher J.C. Burges, under CC BY-SA 3.0.
 """
-import hashlib
 import io
 import math
 import struct
@@ -49,6 +48,8 @@ def mnist() -> Digits:
     50 of each digit are held out.
     ValueError: the file differs from the one that comes with the package.
     """
+    import hashlib  # here, because `import tinyddpm` need not wait for it
+
     content = MNIST_5K.read_bytes()
     if hashlib.sha256(content).hexdigest() != MNIST_5K_SHA256:
         raise ValueError(f"{MNIST_5K} is damaged, its SHA-256 is not {MNIST_5K_SHA256}: "
