@@ -188,3 +188,23 @@ def test_a_divergence_raises_an_error():
     broken = broken._replace(weights=np.full_like(broken.weights, np.nan))
     with pytest.raises(FloatingPointError, match="diverged"):
         next(train(cosine(20), NETWORK, draw, rng, 5, state=broken))
+
+
+def test_a_step_limits_blas_to_one_thread_and_leaves_the_caller_as_it_was():
+    """In somebody's own loop, too; between two steps the limit is off."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def blas_threads():
+        found = threadpoolctl.threadpool_info()
+        return [library["num_threads"] for library in found if library["user_api"] == "blas"]
+
+    seen = []
+
+    def loss(*arguments):
+        seen.append(blas_threads())
+        return simple_loss(*arguments)
+
+    before = blas_threads()
+    for _ in train(cosine(20), NETWORK, draw, np.random.default_rng(0), 2, 16, loss=loss):
+        assert blas_threads() == before
+    assert seen == [[1] * len(before)] * 2
