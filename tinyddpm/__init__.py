@@ -3,7 +3,8 @@
 We want the distribution p_θ of a model to match the distribution p_data of the data: to make
     KL(p_data ‖ p_θ) = E_{x~p_data}[log p_data(x) − log p_θ(x)] ≥ 0                          (1.1)
 small.  (It is ≥ 0 by Jensen's inequality: E[−log(p_θ/p_data)] ≥ −log E[p_θ/p_data] ≥ 0.)  p_data is
-fixed, so only E[log p_θ(x)] can change: we make it large.  This is maximum likelihood        (1.2).
+fixed, so only E[log p_θ(x)] can change.  To make it as large as possible is
+    maximum likelihood: choose the θ of the largest E_{x~p_data}[log p_θ(x)].                 (1.2)
 
 The model explains x by latents z.  Its likelihood p_θ(x) = ∫ p_θ(x, z) dz cannot be computed.  But
 p_θ(x) = p_θ(x, z)/p_θ(z|x) for every z with p_θ(z|x) > 0.  Take logarithms.  The left side does not
@@ -14,13 +15,15 @@ on log p_θ(x): the ELBO, for "evidence lower bound".  In a diffusion model the 
 the data x_0 with more and more noise, and q has no parameters.  With x_{0:T} for x_0, x_1, …, x_T,
     log p_θ(x_0) ≥ ELBO = E_q[log p_θ(x_{0:T}) − log q(x_{1:T}|x_0)].                         (2.2)
 
-From here on we compute with Gaussians.  A draw from one is μ + σ·ε (5.1.1), so x_t is x_0 plus a
-single noise ε (5.1.2).  If x_0 is known, one step back is a Gaussian, too, and its mean follows
-from x_t and ε (5.1).  So, with fixed variances, the model only has to predict ε.
+From here on we compute with Gaussians.  A draw from one is μ + σ·ε (5.1.1).  A sum of Gaussian
+noises is Gaussian, so x_t is √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, with a single ε (5.1.2).  If x_0 is known,
+one step back is a Gaussian, too, and its mean follows from x_t and ε (5.1).  So, with fixed
+variances, the model only has to predict ε.
 
-The numbers 1.1, 1.2, 2.1, 2.2, 5.1.1, 5.1.2 and 5.1 name these steps in every file; there are no
-others.  "Ho n" is an equation of Ho, Jain & Abbeel 2020 (arXiv 2006.11239), "Luo n" one of Luo
-2022, "Understanding Diffusion Models: A Unified Perspective" (arXiv 2208.11970).
+The numbers 1.1, 1.2, 2.1, 2.2, 5.1.1, 5.1.2 and 5.1 name these steps in every file (they are the
+sections of a longer text; there is no 3 or 4).  "Ho n" is an equation of Ho, Jain & Abbeel 2020
+(arXiv 2006.11239), "Luo n" one of Luo 2022, "Understanding Diffusion Models: A Unified
+Perspective" (arXiv 2208.11970).
 
 The mathematics, in reading order:
     gaussian   the density, the reparameterised draw, the KL
@@ -34,7 +37,7 @@ The mathematics, in reading order:
     network/   the function that guesses the noise, and its gradients
     oracle     data for which the best denoiser and every term can be computed
     toys       distributions in the plane with known densities
-    checks     what the functions say about wrong arguments
+    checks     the checks of arguments, and their error messages
 Beyond the paper, for digits:
     images/    the prior of each pixel, a variance for each pixel, an optimiser for matrices
 Files, folders, pictures, the command line:

@@ -72,7 +72,8 @@ def log_normal_interval(low: Any, high: Any) -> Any:
     Computed as written, the difference loses all its digits in three cases.  In the right tail both
     Φ round to 1: by symmetry the interval is mirrored into the left tail.  In the left tail both
     underflow: there log(e^a − e^b) = a + log(1 − e^{b−a}), with a = log Φ(high) and b = log Φ(low).
-    In a very narrow bin both Φ are equal: there it is the density in the middle times the width.
+    In a very narrow bin both Φ round to the same number: there the probability is computed as the
+    density in the middle of the bin times the width.
     """
     from scipy.special import log_ndtr  # imported here, because only images need SciPy
 
@@ -87,7 +88,7 @@ def log_normal_interval(low: Any, high: Any) -> Any:
 
 
 def _density_over_interval(z: Any, log_interval: Any) -> Any:
-    """φ(z)/[Φ(high) − Φ(low)] as exp(log φ − log[…]), because φ and […] could underflow."""
+    """φ(z)/[Φ(high) − Φ(low)], from logarithms, because φ and the difference could underflow."""
     return anp.exp(-0.5 * (LOG_2PI + z ** 2) - log_interval)
 
 

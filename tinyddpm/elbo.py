@@ -1,7 +1,7 @@
 """The ELBO: the lower bound on log p_θ(x_0) that training increases, term by term.
 
-The likelihood of the model is an integral over all x_1…x_T, which cannot be computed.  Equation
-(2.2) bounds it from below with any distribution over x_1…x_T, so also with q.  The two joint
+The likelihood of the model is an integral over all x_1…x_T, which cannot be computed.  By (2.1) any
+distribution over x_1…x_T gives a lower bound on its logarithm; (2.2) takes q.  The two joint
 densities in that bound are products,
     p_θ(x_{0:T}) = p(x_T)·∏_{t≥1} p_θ(x_{t−1} | x_t)    (Ho 1),
     q(x_{1:T} | x_0) = ∏_{t≥1} q(x_t | x_{t−1})         (Ho 2),
@@ -11,8 +11,9 @@ q(x_t | x_{t−1}, x_0).  For t ≥ 2 Bayes' rule reverses it,
 In the product over t = 2…T the fractions cancel, except the last numerator, q(x_T | x_0), and the
 first denominator, q(x_1 | x_0); the latter cancels the factor t = 1.  What is left is
     q(x_{1:T} | x_0) = q(x_T | x_0)·∏_{t≥2} q(x_{t−1} | x_t, x_0).
-Now each factor of p_θ has a partner in q, except p_θ(x_0 | x_1).  So the bound has three kinds of
-term (Luo 46–58, Ho 5):
+Now each factor of p_θ has a partner in q, except p_θ(x_0 | x_1).  Averaged over
+x_{t−1} ~ q(x_{t−1} | x_t, x_0), the logarithm of each ratio q/p_θ is a KL.  So the bound has three
+kinds of term (Luo 46–58, Ho 5):
 
     −ELBO  =      L_T        +     Σ_{t=2}^{T} L_{t−1}          +      L_0
              prior matching        denoising matching             reconstruction
@@ -56,8 +57,8 @@ def step_term(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array
               variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """L_{t−1} at one draw x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, (B,) nats (Ho 5, Luo 58).
 
-    For t ≥ 2, KL(q(x_{t−1} | x_t, x_0) ‖ p_θ(x_{t−1} | x_t)).  For t = 1, where that q is the
-    point x_0, −log p_θ(x_0 | x_1).  Differentiable in the parameters of the denoiser.
+    For t ≥ 2, KL(q(x_{t−1} | x_t, x_0) ‖ p_θ(x_{t−1} | x_t)).  For t = 1 all of q is at x_0, and
+    the term is −log p_θ(x_0 | x_1).  Differentiable in the parameters of the denoiser.
     x_0, eps: (B, …); t: int or (B,) in 1…T; variance as in `reverse.variance_table`.
     decoder: (p_θ(x_0 | x_1), x_0) → log-probability: `Gaussian.log_prob`, a density, for
     real-valued data; `decoder.level_log_prob`, a probability, for 256 levels.
@@ -89,10 +90,11 @@ def _term(schedule: Schedule, p: Gaussian, x_0: Array, x_t: Array, t: int | Arra
 def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
     """The weight of ‖ε − ε_θ‖² in each L_{t−1}: β_t²/(2σ_t²·α_t·(1 − ᾱ_t)), (T + 1,) (Ho 12).
 
-    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}; entry 0 is unused (zero).
-    If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot
-    change: L_T; for t = 1, (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal
-    means and the variances β̃_t and σ_t².
+    L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}, which in a table of
+    terms is column t − 1; entry 0 is unused (zero).  If the decoder is a density, Σ_t
+    weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot change: L_T; for t = 1,
+    (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal means and the
+    variances β̃_t and σ_t².
     variance as in `reverse.variance_table`, but not learned.
     """
     var = fixed_variance(schedule, variance)
@@ -132,7 +134,7 @@ def v_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, e
 
 def vlb_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Array, eps: Array,
              variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Any:
-    """L_vlb = T·E_t[L_{t−1}], per dimension: −ELBO without L_T (Improved DDPM eq 4)."""
+    """T·E[L_{t−1}] for t uniform on 1…T, per dimension: −ELBO without L_T (Improved DDPM eq 4)."""
     terms = step_term(schedule, denoiser, x_0, t, eps, variance, decoder)
     return schedule.T * anp.mean(terms) / _dimensions(x_0)
 
@@ -142,13 +144,13 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
     In L_vlb the mean is held constant (a stop-gradient): L_simple trains the mean, and L_vlb only
-    the variance.  weight: 0.001 of L_vlb in nats per dimension; OpenAI's code takes 0.001 of it in
-    bits per dimension.
+    the variance.  weight: the factor of L_vlb.  L_vlb is in nats here, and in bits in OpenAI's
+    code.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, log_var_fraction = evaluate(denoiser, x_t, t)
 
-    def constant_mean(x_t: Array, t: int | Array) -> tuple:
+    def constant_mean(x_t: Array, t: int | Array) -> tuple:  # no gradient flows through ε̂
         return getval(eps_hat), log_var_fraction
     bound = vlb_loss(schedule, constant_mean, x_0, t, eps, "learned", decoder)
     return anp.mean((eps - eps_hat) ** 2) + weight * bound
@@ -227,8 +229,8 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
            progress: Callable[[Iterable], Iterable] = iter) -> Ledger:
     """The T + 1 terms of −ELBO for each item (2.2, Luo 58).
 
-    Each term is estimated from one draw of x_t, with a fresh ε.  The standard errors are over
-    items, so they include the noise.
+    Each term is estimated from one draw of x_t, with a fresh ε.  Each item has its own noise, so
+    the standard errors over items also cover the noise.
     x_0: (N, …) of floats; variance as in `reverse.variance_table`, decoder as in `step_term`; clip
     as in `reverse.predict`: the bound is then that of the model whose x̂_0 is clipped.  batch:
     items for each call of the denoiser.  progress: wraps the list of times, as tqdm does.
@@ -269,9 +271,9 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
     p_θ(x_t | x_{t+1}).
     Column T: log q(x_T | x_{T−1}) − log p(x_T).  The sum has the same expectation as the ledger's.
     Each column is far noisier: it is the difference of two log-densities at one point, not a KL.
-    In the sum along a path this noise cancels: fully, if p_θ is the exact reverse of q and p(x_T)
-    is q(x_T); the worse the denoiser, the less.  Luo 45 writes columns 1…T − 1 as KLs.  They are
-    not, even on average: given x_{t−1}, x_t and x_{t+1} are not independent under q.
+    In the sum along a path this noise cancels fully if p_θ is the exact reverse of q and
+    p(x_T) = q(x_T); with a worse denoiser more of it stays.  Luo 45 writes columns 1…T − 1 as KLs.
+    They are not, even on average: under q, x_t depends on x_{t+1} even if x_{t−1} is known.
     """
     T = schedule.T
     variance = variance_table(schedule, variance)

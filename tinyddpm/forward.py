@@ -63,7 +63,9 @@ def posterior(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) -> Gau
     """q(x_{t−1} | x_t, x_0) = N(μ̃_t, β̃_t): one step back, for known x_0 (Luo 84, Ho 6–7).
 
     Bayes' rule: as a function of x_{t−1} it is proportional to q(x_t | x_{t−1})·q(x_{t−1} | x_0).
-    For t ≥ 2 the precisions of the two add up, and the mean is weighted by them:
+    For t ≥ 2 the first has its centre at x_t/√α_t and the precision (one over the variance)
+    α_t/β_t, the second is at √ᾱ_{t−1}·x_0 with 1/(1 − ᾱ_{t−1}).  The precisions add up, and weigh
+    the centres:
         1/β̃_t = α_t/β_t + 1/(1 − ᾱ_{t−1}),
         μ̃_t = β̃_t·[√α_t·x_t/β_t + √ᾱ_{t−1}·x_0/(1 − ᾱ_{t−1})].
     With α_t·(1 − ᾱ_{t−1}) + β_t = 1 − ᾱ_t this becomes

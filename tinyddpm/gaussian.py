@@ -1,13 +1,13 @@
 """Gaussians with independent coordinates, N(μ, σ²).
 
 The data are not Gaussian, and neither are noised data.  But q(x_t | x_{t−1}), q(x_t | x_0),
-q(x_{t−1} | x_t, x_0) and p_θ(x_{t−1} | x_t) are.  This file has the four things that we need of
-them: density, draw, entropy, and KL divergence.
+q(x_{t−1} | x_t, x_0) and p_θ(x_{t−1} | x_t) are.  This file has four things: density, draw,
+entropy, and KL divergence.
 
 The first axis of every array is the batch.  A density, an entropy or a KL of arrays of shape
 (B, …) has shape (B,): one number for each item, in nats, summed over all other axes.
 
-NaN and infinity are not checked here; they stay in the item of the batch they came from.
+A NaN or an infinity raises no error here.  It changes the result of its own item only.
 """
 from typing import Any, NamedTuple
 
@@ -25,8 +25,8 @@ class Gaussian(NamedTuple):
 
     mean: (B, …); var: the variance σ² ≥ 0, which broadcasts against the mean.  With variance 0
     every draw equals the mean, and there is no density.
-    ValueError of every method: an array whose shape differs from the mean's; a variance below 0;
-    and, except in `sample`, a variance of 0.
+    ValueError of every method: another shape than the mean's; a variance below 0.  A variance of 0
+    is allowed in `sample` only.
     """
 
     mean: Any
@@ -56,16 +56,15 @@ class Gaussian(NamedTuple):
         """E[−log N(x; μ, σ²)] = ½ Σ [log 2πσ² + 1], (B,) nats."""
         check_variance(self.var)
         terms = 0.5 * (LOG_2PI + 1 + anp.log(self.var))
-        return sum_over_dimensions(terms + 0 * self.mean)  # in the shape of the mean
+        return sum_over_dimensions(terms + 0 * self.mean)  # 0·mean broadcasts to its shape
 
     def kl(self, other: "Gaussian") -> Array:
         """KL(self ‖ other) = E_self[log self − log other] ≥ 0, (B,) nats (1.1).
 
         For N(μ, σ²) and N(μ′, σ′²) each coordinate adds ½[r − 1 − log r + (μ − μ′)²/σ′²] with
         r = σ²/σ′², because E_self(x − μ′)² = σ² + (μ − μ′)².  With equal variances only the squared
-        difference of the means is left.  r − 1 and log r nearly cancel where the variances are
-        nearly equal: so they are subtracted first, before the other term is added.  expm1(log r)
-        is r − 1.
+        difference of the means is left.  If r ≈ 1, r − 1 and log r are nearly equal: so
+        their difference is computed first, with expm1(log r) for r − 1.
         """
         check_same_shape(mean=self.mean, other_mean=other.mean)
         check_variance(self.var)

@@ -1,7 +1,7 @@
 """The reverse process p_θ: from pure noise back to data, one learned Gaussian step at a time.
 
 If we knew x_0, the posterior q(x_{t−1} | x_t, x_0) would take us one step back.  We do not, so a
-network guesses x_0, and the guess takes its place in the posterior.  Because
+network guesses x_0, and we put the guess into the posterior in place of x_0.  Because
 x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε, and x_t is known, to guess x_0 is to guess the noise ε: DDPM's
 network predicts ε, whose variance is 1 at every t.  The score and the velocity v, defined below,
 are two more forms of the same guess.
@@ -96,9 +96,10 @@ TO_EPS: dict[str, Callable] = {"eps": lambda schedule, x_t, t, eps: eps, "x_0": 
 def as_denoiser(schedule: Schedule, predictor: Denoiser, predicts: str = "eps") -> Denoiser:
     """A function (x_t, t) → x̂_0, v̂ or a score, turned into a denoiser (x_t, t) → ε̂.
 
-    predicts: "eps", "x_0", "v" or "score".  Of a pair (for a learned variance) only the first part
-    is converted.  ValueError: any other `predicts`.
+    predicts: "eps", "x_0", "v" or "score".  If the output is a pair (learned variance),
+    only its first part is converted.  ValueError: any other `predicts`.
     """
+    # A tuple, because `in` a dict raises another error for a list.
     check(predicts in tuple(TO_EPS), "predicts", repr(predicts), f"one of {', '.join(TO_EPS)}")
     to_eps = TO_EPS[predicts]
 
@@ -166,9 +167,9 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
 def mean_from_eps(schedule: Schedule, x_t: Array, t: int | Array, eps: Array) -> Array:
     """μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t: the posterior's mean, from the noise (5.1, Ho 11).
 
-    It follows from μ̃_t with x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (Luo 116–124).  The factor of x_t is
-    then [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, because
-    β_t + α_t·(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
+    It follows from μ̃_t with x_0 = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t (Luo 116–124) and
+    √ᾱ_{t−1}/√ᾱ_t = 1/√α_t.  The factor of ε is −β_t/[√α_t·√(1 − ᾱ_t)].  That of x_t is
+    [β_t + α_t·(1 − ᾱ_{t−1})]/[√α_t·(1 − ᾱ_t)] = 1/√α_t, because β_t + α_t·(1 − ᾱ_{t−1}) = 1 − ᾱ_t.
     """
     check_same_shape(x_t=x_t, eps=eps)
     at = schedule.coefficients_at(t, x_t)
@@ -185,11 +186,12 @@ def mean_from_x_0(schedule: Schedule, x_t: Array, t: int | Array, x_0: Array) ->
 def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
     """σ_t² of p_θ(x_{t−1} | x_t), (T + 1,) with an unused entry 0; None if it is learned.
 
-    variance: "beta"        β_t, that of q(x_{t−1} | x_t) if x_0 ~ N(0, I) (Ho §3.2)
-              "beta_tilde"  β̃_t, that of q(x_{t−1} | x_t) if x_0 is one point (Ho §3.2)
+    variance: "beta"        β_t: the variance of q(x_{t−1} | x_t) if x_0 ~ N(0, I) (Ho §3.2)
+              "beta_tilde"  β̃_t: the variance of q(x_{t−1} | x_t) if x_0 is one point (Ho §3.2)
               "learned"     each x_t has its own, from the denoiser's log_var_fraction
               an array      (T + 1,): σ_t² itself
-    "beta" is the default: for data with a density its bound is tight for large T.
+    "beta" is the default: if the data have a density, −ELBO with the best denoiser tends to their
+    entropy for large T.
     β̃_1 = 0 would leave the decoder p_θ(x_0 | x_1) without a density, so "beta_tilde" takes β_1 at
     t = 1.  σ_1² is used in L_0 only: Algorithm 2 adds no noise in its last step.
     ValueError: any other name; an array of another shape, or with a σ_t² that is not positive.
@@ -244,8 +246,8 @@ def log_variance_range(schedule: Schedule, x: Array, t: int | Array) -> tuple[Ar
 def reverse_step(schedule: Schedule, prediction: Prediction, variance: Any = "beta") -> Gaussian:
     """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²): one step back (Ho 1 and 11).
 
-    variance: as in `variance_table`, or its result, so that a loop computes the table once (for
-    "learned" the result is None).
+    variance: as in `variance_table`, or what that returned (an array, or None for "learned"): a
+    loop calls it once.
     ValueError: learned, and the prediction has no log_var_fraction.
     """
     x_t, t, _, eps, log_var_fraction = prediction
@@ -255,6 +257,6 @@ def reverse_step(schedule: Schedule, prediction: Prediction, variance: Any = "be
               "it needs a denoiser that returns the pair (eps, log_var_fraction)")
         var = interpolated_variance(schedule, x_t, t, log_var_fraction)
     else:
-        shape = np.shape(schedule.coefficients_at(t, x_t).beta)
+        shape = np.shape(schedule.coefficients_at(t, x_t).beta)  # () or (B, 1, …), as x_t needs
         var = cast_like(x_t, table[t].reshape(shape))
     return Gaussian(mean_from_eps(schedule, x_t, t, eps), var)

@@ -2,7 +2,7 @@
 
 A sampler starts from x_T ~ N(0, I) and goes back step by step to x_0.  The last step adds no noise:
 the result is the mean of p_θ(x_0 | x_1), not a draw from it.  The ELBO bounds the likelihood of
-such a draw (Ho §3.3).
+a model that draws x_0 from p_θ(x_0 | x_1) (Ho §3.3).
 """
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,8 +21,8 @@ def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
                 rng: np.random.Generator) -> Array:
     """Algorithm 2 of Ho et al., line by line, with σ_t² = β_t.
 
-    x_T: (B, …), drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the same with
-    options.
+    x_T: (B, …) float64, drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the
+    same with options.
     """
     beta, alpha = schedule.beta, schedule.alpha
     one_minus_alpha_bar = schedule.one_minus_alpha_bar
@@ -36,7 +36,7 @@ def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
 
 
 class SamplingStep(NamedTuple):
-    """After a step of the chain: x is x_t, and x_0 is the x̂_0 that this step used."""
+    """After a step that ends at t: x is x_t, and x_0 the x̂_0 from the time before."""
 
     t: int
     x: Any
@@ -74,8 +74,8 @@ def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
 
     N(√ᾱ_s·x̂_0 + √(1 − ᾱ_s − σ²)·ε̂, σ²) with σ² = η²·(1 − ᾱ_s)/(1 − ᾱ_t)·(1 − ᾱ_t/ᾱ_s).  η = 0
     adds no noise; η = 1 with s = t − 1 is p_θ with σ_t² = β̃_t.  A learned variance is not used.
-    So that no digits are lost, 1 − ᾱ_s − σ² is computed as a sum of positive terms, with
-    1 − ᾱ_t = (ᾱ_t/ᾱ_s)(1 − ᾱ_s) + (1 − ᾱ_t/ᾱ_s).
+    No digits are lost in the form
+        1 − ᾱ_s − σ² = (1 − ᾱ_s)·[1 − η² + η²·(ᾱ_t/ᾱ_s)·(1 − ᾱ_s)/(1 − ᾱ_t)].
     s: int or (B,).  ValueError: η outside [0, 1]; unless 0 ≤ s < t.
     """
     x_t, t, x_0, eps, _ = prediction
@@ -95,27 +95,29 @@ def ddim_step(schedule: Schedule, prediction: Prediction, s: int | Array,
 def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
                   rng: np.random.Generator | None = None, steps: Any = None, eta: float = 0.0,
                   clip: tuple[float, float] | None = None) -> Iterator[SamplingStep]:
-    """DDIM: the same denoiser in fewer steps, with η times the noise of ancestral sampling.
+    """DDIM: the same denoiser in fewer steps.
 
-    The losses depend on the marginals q(x_t | x_0) alone, and DDIM's steps have the same marginals;
-    so a denoiser trained for DDPM is also the one that DDIM needs.
-
+    η = 0: no fresh noise; η = 1: as much as ancestral sampling with variance "beta_tilde".  At
+    each t the best ε_θ is E[ε | x_t].  It depends on q(x_t | x_0) only, and DDIM keeps
+    q(x_t | x_0); so DDIM needs the same denoiser.
     Yields a `SamplingStep` after each step, the last at t = 0.
-    x: (B, …), x_t at the largest time (x_T ~ N(0, I) by default); rng: needed for η > 0 only.
+    x: (B, …), x_t at the largest of the times; that is T, and x ~ N(0, I), unless `steps` lists
+    others.  rng: needed for η > 0 only.
     steps: as in `sampling_times`.
     ValueError: what `sampling_times` refuses; η outside [0, 1], or above 0 without rng; x not
     finite.
     """
     times = sampling_times(schedule, steps)
     check_finite(x=x)
-    check(not eta > 0 or rng is not None, "rng", rng,
+    adds_noise = eta > 0
+    check(rng is not None or not adds_noise, "rng", rng,
           f"eta = {eta} draws noise: pass numpy.random.default_rng(seed)")
-    next_times = [0, *times[:-1]]
+    next_times = [0, *times[:-1]]  # the next lower time; 0 at the end
     for t, s in zip(reversed(times), reversed(next_times)):
         prediction = predict(schedule, denoiser, x, t, clip)
         p = ddim_step(schedule, prediction, s, eta)
         x = p.mean
-        if rng is not None and eta > 0 and s > 0:
+        if rng is not None and adds_noise and s > 0:
             x = p.sample(noise_like(rng, x))
         yield SamplingStep(s, x, prediction.x_0)
 

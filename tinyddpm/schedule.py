@@ -29,11 +29,12 @@ class Schedule:
     coef_x_0, coef_x_t     √ᾱ_{t−1}·β_t/(1 − ᾱ_t) and √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), the factors of
                            x_0 and x_t in the mean of `forward.posterior`
     beta_tilde             β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), the variance of `forward.posterior`;
-                           entry 0 of these three is unused
+                           entry 0 of coef_x_0, coef_x_t and beta_tilde is unused
 
     Where 1 − ᾱ_t is small, subtracting ᾱ_t from 1 would lose digits.  So log ᾱ_t is summed first,
     as Σ log1p(−β_s), and 1 − ᾱ_t = −expm1(log ᾱ_t).
-    ValueError: no β at all; a β outside (0, 1); β so many or so large that ᾱ_T is zero in float64.
+    ValueError: no β at all; a β outside (0, 1); so many β, or β so large, that ᾱ_T is zero in
+    float64.
     """
 
     def __init__(self, beta: Any):
@@ -45,7 +46,7 @@ class Schedule:
         self.log_alpha_bar = np.cumsum(np.log1p(-self.beta))
         self.alpha_bar = np.exp(self.log_alpha_bar)
         self.one_minus_alpha_bar = -np.expm1(self.log_alpha_bar)
-        self.one_minus_alpha_bar[1] = self.beta[1]  # expm1 could differ in the last digit
+        self.one_minus_alpha_bar[1] = self.beta[1]  # exact, so that coef_x_0[1] is 1
         if self.alpha_bar[-1] == 0:
             log_T = self.log_alpha_bar[-1]
             raise ValueError(f"alpha_bar_T = 0 in float64 (its logarithm is {log_T:.0f}): "
@@ -56,7 +57,7 @@ class Schedule:
 
         alpha_bar_prev = np.append(1.0, self.alpha_bar[:-1])
         one_minus_prev = np.append(0.0, self.one_minus_alpha_bar[:-1])
-        divisor = np.append(1.0, self.one_minus_alpha_bar[1:])
+        divisor = np.append(1.0, self.one_minus_alpha_bar[1:])  # 1 in place of 1 − ᾱ_0 = 0
         self.coef_x_0 = np.sqrt(alpha_bar_prev) * self.beta / divisor
         self.coef_x_t = np.sqrt(self.alpha) * one_minus_prev / divisor
         self.beta_tilde = self.beta * one_minus_prev / divisor
@@ -95,7 +96,7 @@ class Schedule:
         t: int or (B,) in lowest…T; x: (B, …) of floats.  ValueError: t outside lowest…T, x not
         floats.
         """
-        dtype = getattr(x, "dtype", type(x))  # a list has none
+        dtype = getattr(x, "dtype", type(x))  # a list has no dtype; the error then shows its type
         check(getattr(dtype, "kind", None) == "f", "dtype of x", dtype,
               "x must be an array of floats; numpy.asarray(x, float) makes one")
         t = self.check_t(t, x.shape[0] if x.ndim else None, lowest)
@@ -126,8 +127,8 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02,
     """β_t rising linearly from β_1 to β_T (Ho §4), times 1000/T unless scaled=False.
 
     The paper's β_1 and β_T are for T = 1000.  Unscaled at T = 50 they give ᾱ_T = 0.603: then x_T
-    is far from N(0, I), where sampling starts.  Scaled, ᾱ_T is below 5e-5 for every T > 20; T ≤ 20
-    gives β_T ≥ 1, a ValueError.  Unscaled, T = 1 has β_T alone.
+    is far from N(0, I), but sampling starts from N(0, I).  Scaled, ᾱ_T is below 5e-5 for every
+    T > 20; T ≤ 20 gives β_T ≥ 1, a ValueError.  Unscaled, T = 1 has β_T alone.
     ValueError: T < 1; a β outside (0, 1).
     """
     check_integer("T", T)
@@ -161,9 +162,9 @@ def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule
 def log_snr_uniform(T: int = 1000, log_snr_1: float = 10.0, log_snr_T: float = -10.0) -> Schedule:
     """log SNR falling in equal steps from log_snr_1 at t = 1 to log_snr_T at t = T.
 
-    With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  On this grid the ELBO has the
-    same weight of ‖ε − ε_θ‖² at every t ≥ 2 if σ_t² = β̃_t; if σ_t² = β_t, nearly the same for
-    large T (`elbo.simple_weights`).  T = 1 has log_snr_T alone.
+    With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  On this grid the ELBO gives
+    ‖ε − ε_θ‖² the same weight at every t ≥ 2 if σ_t² = β̃_t, and nearly the same if σ_t² = β_t and
+    T is large (`elbo.simple_weights`).  T = 1 has log_snr_T alone.
     ValueError: T < 1; log_snr_1 ≤ log_snr_T; values so extreme that a β leaves (0, 1).
     """
     check_integer("T", T)
@@ -177,8 +178,8 @@ def log_snr_uniform(T: int = 1000, log_snr_1: float = 10.0, log_snr_T: float = -
 def respace(schedule: Schedule, times: Any) -> tuple[Schedule, Array]:
     """The chain that visits only the given times: (Schedule, times) (Improved DDPM §4).
 
-    Its β′_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}} make its ᾱ′_i equal to ᾱ_{τ_i}.  So a network trained on the
-    whole chain can be used on the short one; it must be given τ_i, not i.
+    With τ_0 = 0, its β′_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}} make its ᾱ′_i equal to ᾱ_{τ_i}.  So a network
+    trained on the whole chain can be used on the short one; it must be given τ_i, not i.
     times: τ_1 < τ_2 < … in 1…T.  ValueError: any other times.
     """
     times = schedule.check_t(times)

@@ -131,17 +131,17 @@ def lerp(old: Array, new: Array, share: float) -> Array:
 def ema_update(ema: Array, weights: Array, decay: float, step: int) -> Array:
     """decay·ema + (1 − decay)·weights, with a decay of at most (1 + step)/(10 + step).
 
-    So the average forgets the random start within the first steps of a short run.
+    In the first steps this decay is small, so the average soon forgets the random start.
     """
     decay = min(decay, (1 + step) / (10 + step))
     return lerp(ema, weights, 1 - decay)
 
 
 def clip_norm(gradient: Array, max_norm: float) -> tuple[Array, float]:
-    """(the gradient, scaled down to length `max_norm` if it is longer; the length it had)."""
+    """(gradient, norm): the gradient scaled down to `max_norm`, and its norm before that."""
     with np.errstate(over="ignore"):
         norm = float(np.linalg.norm(gradient))
-    if not np.isfinite(norm):  # float32 squares can overflow where the norm does not
+    if not np.isfinite(norm):  # the float32 sum of squares can overflow
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
     if norm > max_norm:
         gradient = gradient * (max_norm / norm)
@@ -186,13 +186,15 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
 
     draw            (rng, n) → x_0, (n, …) float32
     rng             the source of data, times and noise
-    steps           the total; the steps that `state` has already done count
+    steps           the total, including the steps that `state` has already done
+    batch           items of a step
     loss            `simple_loss`, or any function (schedule, denoiser, x_0, t, eps) → number
     predicts        what the network's output is: "eps", "x_0", "v" or "score"
     learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → number
     max_norm        the largest norm of the gradient; a longer one is scaled down
     state           where to go on from
-    progress        for a training limited by time: () → the part of that time that is over
+    ema_decay       as in `ema_update`
+    progress        () → 0…1, the share of the time that is over; None: the share of the steps
     draw_times      (rng, T, n) → n times
     optimiser       (state, gradient, learning rate) → state with new weights and moments
     differentiate   a function → the function that returns its value and its gradient
@@ -221,6 +223,7 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # checked below
             value, gradient = value_and_gradient(state.weights, x_0, t, eps)
             gradient, norm = clip_norm(gradient, max_norm)
+            # An infinite gradient is reported below, and must not change the weights.
             new = optimiser(state, gradient, rate) if np.isfinite(norm) else state
             growth = np.linalg.norm(new.weights) / random_norm
         if not (np.isfinite(value) and np.isfinite(norm) and growth < MAX_GROWTH):
