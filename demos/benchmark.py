@@ -177,7 +177,7 @@ def worker(name):
     from tinyddpm import conv_denoiser, linear, simple_loss, training
     from tinyddpm import mlp as our_mlp
     from tinyddpm.app.process import keep_freed_memory
-    from tinyddpm.app.run import LEAST
+    from tinyddpm.app.run import LEAST_TO_HALVE
     from tinyddpm.network import time_embedding
     from tinyddpm.network.threads import (denoise_in_halves, gradient_in_halves, last_in_halves,
                                           one_blas_thread)
@@ -185,7 +185,8 @@ def worker(name):
     keep_freed_memory()  # as the commands do
     schedule, library = linear(T), {"torch": Torch, "jax": Jax}.get(name)
     theirs = None if library is None else library()
-    prepared, least = {}, {"mlp": LEAST["points"], "conv": LEAST["images"]}
+    prepared = {}
+    least = {"mlp": LEAST_TO_HALVE["points"], "conv": LEAST_TO_HALVE["images"]}
 
     def embedding(t):
         return np.float32(time_embedding(t, 64))

@@ -433,7 +433,7 @@ OUTSIDE = [
     (lambda: toy("moon"), "'moon'"),
     (lambda: toy("checkerboard").log_prob(np.zeros((3, 3))), "(3, 3)"),
     (lambda: load("a.txt"), "'.txt'"),
-    (lambda: data.split(X, 0), "held_out = 0"),
+    (lambda: data.split(X, 0), "share = 0"),
     (lambda: data.split(X[:1]), "1 rows"),
     (lambda: from_levels(X), "float64"),
     (lambda: to_images(X + np.nan), "NaN"),

@@ -200,11 +200,11 @@ def test_split_is_the_same_everywhere():
     assert data.split(np.arange(10), 0.3)[1].tolist() == [3, 0, 5]
 
 
-@pytest.mark.parametrize("n, held_out, mention", [
-    (10, 0, "held_out = 0"), (10, 1.0, "held_out = 1.0"), (10, float("nan"), "held_out = nan"),
+@pytest.mark.parametrize("n, share, mention", [
+    (10, 0, "share = 0"), (10, 1.0, "share = 1.0"), (10, float("nan"), "share = nan"),
     (1, 0.1, "1 rows"),
 ])
-def test_split_refuses(n, held_out, mention):
+def test_split_refuses(n, share, mention):
     with pytest.raises(ValueError) as error:
-        data.split(np.arange(n), held_out)
+        data.split(np.arange(n), share)
     one_sentence(error, mention)

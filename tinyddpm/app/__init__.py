@@ -9,11 +9,11 @@ A run, in the order of its life:
     run            start a run; a summary of the files of this list
     model          what a run holds: network, denoiser, decoder, ledger
     fit            the training loop, with checkpoints
-    folder         save, load, and the lock of a run folder
+    folder         save and load; the file `lock`, by which only one process trains in the folder
 Files and pictures:
     data           your own data files
     digits         MNIST
     readers        read .npy, .npz, .csv and .gz from an untrusted source
-    files          write a file as a whole or not at all; the file lock
+    files          write a file as a whole or not at all; lock an open file
     plot           pictures (films are made by the demos)
 """

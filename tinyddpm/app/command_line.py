@@ -17,10 +17,10 @@ import numpy as np
 from .. import __version__, elbo, oracle, sampling, toys
 from ..gaussian import Array
 from ..network.threads import last_in_halves
-from . import data, files, plot, run as runs, settings
+from . import data, files, plot, run as runs, settings  # `run` is a Run in this file
 from .console import (integer_at_least, ledger_to_dict, one_sentence_for_mistakes, positive,
                       print_beside_optimum, print_ledger, progress_bar, progress_over,
-                      terms_to_dict, training_bar, write_json, write_picture)
+                      terms_to_dict, train_with_bar, write_json, write_picture)
 
 # The options of train that are settings of the run, under the same names.
 CHOICES = ("steps", "minutes", "batch", "optimiser", "learning_rate", "schedule", "T", "predicts",
@@ -36,15 +36,14 @@ def main_job(arguments: argparse.Namespace) -> None:
     print(f"data:      {name}\n"
           f"training:  {run.settings['steps']} steps of {run.settings['batch']} points\n"
           f"schedule:  {run.schedule}")
-    with training_bar(run) as bar:
-        run = runs.fit(run, dataset, rng, bar=bar)
+    run = train_with_bar(run, dataset, rng)
 
     x_T = rng.standard_normal((2000, 2))
     chain = sampling.ancestral_sampling(run.schedule, run.denoiser, x_T, rng)
     path = np.stack([x_T] + [step.x for step in chain])
     write_picture(out / "picture.png", plot.reverse_path(dataset.held_out, path))
 
-    same_rng = copy.deepcopy(rng)  # for the optimal denoiser's ledger: the same noise
+    same_rng = copy.deepcopy(rng)  # so that the optimal denoiser's ledger has the same noise
     ledger = run.ledger(dataset.held_out, rng, progress=progress_over("ledger"))
     entropy = source.entropy()
     report = {"data": name, "seed": arguments.seed, "settings": run.settings,
@@ -117,8 +116,8 @@ def train(arguments: argparse.Namespace) -> None:
     choices = {name: getattr(arguments, name) for name in CHOICES}
     network = network_options(arguments, recipe, dataset.kind)
     run, rng = runs.start(dataset, arguments.seed, recipe, network=network, **choices)
-    with runs.locked(folder, new=True), training_bar(run) as bar:
-        run = runs.fit(run, dataset, rng, folder, bar, arguments.save_every)
+    with runs.locked(folder, new=True):
+        run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
     print_trained(folder, run)
 
 
@@ -145,8 +144,7 @@ def resume(arguments: argparse.Namespace) -> None:
         if dataset.sha256 != run.settings.get("sha256"):
             raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far: "
                              f"give the same file by --data")
-        with training_bar(run) as bar:
-            run = runs.fit(run, dataset, rng, folder, bar, arguments.save_every)
+        run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
     print_trained(folder, run)
 
 
@@ -181,25 +179,26 @@ def sample(arguments: argparse.Namespace) -> None:
 def draw_samples(run: runs.Run, x_T: Array, rng: np.random.Generator, steps: int | None = None,
                  eta: float | None = None) -> Array:
     """x_0 by Algorithm 2, or by DDIM if `steps` or `eta` is given; with a progress bar."""
-    schedule, denoiser, variance = run.schedule, run.denoiser, run.settings["variance"]
-    is_ddim = steps is not None or eta is not None
-    length = len(sampling.sampling_times(schedule, steps)) if is_ddim else schedule.T
+    if steps is None and eta is None:
+        sampler: Callable = sampling.ancestral_sampling
+        options: dict[str, Any] = {"variance": run.settings["variance"]}
+        length = run.schedule.T
+    else:
+        sampler = sampling.ddim_sampling
+        options = {"steps": steps, "eta": eta or 0.0}
+        length = len(sampling.sampling_times(run.schedule, steps))
+    denoiser, least = run.denoiser, runs.LEAST_TO_HALVE[run.settings["kind"]]
+    bar = progress_bar(length, "sampling")
 
-    def chain(x: Array, rng: np.random.Generator) -> Iterator[sampling.SamplingStep]:
-        if is_ddim:
-            return sampling.ddim_sampling(schedule, denoiser, x, rng, steps, eta or 0.0, run.clip)
-        return sampling.ancestral_sampling(schedule, denoiser, x, rng, variance=variance,
-                                           clip=run.clip)
+    def sampler_with_bar(x: Array, rng: np.random.Generator) -> Iterator[sampling.SamplingStep]:
+        for step in sampler(run.schedule, denoiser, x, rng, clip=run.clip, **options):
+            # The two halves of x_T run in two threads; the main thread moves the bar.
+            if threading.current_thread() is threading.main_thread():
+                bar.update()
+            yield step
 
-    with progress_bar(length, "sampling") as bar:
-        def chain_with_bar(half: Array, rng: np.random.Generator) -> Iterator:
-            for step in chain(half, rng):
-                # The two halves run in two threads; the main thread moves the bar.
-                if threading.current_thread() is threading.main_thread():
-                    bar.update()
-                yield step
-        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks x_0
-            return last_in_halves(chain_with_bar, x_T, rng, runs.LEAST[run.settings["kind"]])
+    with bar, np.errstate(over="ignore", invalid="ignore"):  # the caller checks x_0
+        return last_in_halves(sampler_with_bar, x_T, rng, least)
 
 
 def print_elbo(arguments: argparse.Namespace) -> None:
@@ -338,6 +337,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command; an error ends it with one sentence on stderr and exit code 2."""
     top = parser()
     arguments = top.parse_args(argv)
+    # Options before the command, as in `--out X train`, would be silently ignored.
     of_main_job = {"quick": False, "main_out": top.get_default("main_out"),
                    "main_data": top.get_default("main_data")}
     has_command = arguments.do is not main_job

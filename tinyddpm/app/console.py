@@ -19,16 +19,17 @@ from ..gaussian import Array
 from . import files, run as runs
 from .process import keep_freed_memory
 
+# The names of `Ledger.summary` as they are printed: "total" is printed as -ELBO.
 LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
 
 
 @contextmanager
 def one_sentence_for_mistakes() -> Iterator[None]:
-    """Run a command: an error ends it with one sentence on stderr and exit code 2.
+    """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
-    This also changes settings of the process, which an import must not do: malloc keeps freed
-    memory, a warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a
-    training writes a checkpoint first.
+    It also changes the process, so it is no part of the import: malloc keeps freed memory, a
+    warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
+    writes a checkpoint first.
     """
     keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
@@ -37,7 +38,7 @@ def one_sentence_for_mistakes() -> Iterator[None]:
             stream.reconfigure(errors="replace")  # for a terminal that cannot print ±
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        # A handler that somebody has set stays; so does nohup's, which ignores SIGHUP.
+        # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
@@ -95,20 +96,16 @@ def progress_over(description: str) -> Callable[[Iterable], Iterable]:
                               mininterval=0.3, leave=False)
 
 
-def training_bar(run: runs.Run) -> Any:
-    """The bar for `fit`: of steps, or of seconds for a run with `minutes`."""
-    minutes = run.settings["minutes"]
-    if minutes is not None:
-        return progress_bar(60 * minutes, "training", "s")
-    bar = progress_bar(run.settings["steps"], "training", "step")
-    bar.update(min(run.state.step, run.settings["steps"]))
-    return bar
-
-
 def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generator,
                    folder: Path | None = None, every: float = 60.0) -> runs.Run:
-    """`fit` with a progress bar."""
-    with training_bar(run) as bar:
+    """`fit` with a progress bar: of steps, or of seconds for a run with `minutes`."""
+    minutes, steps = run.settings["minutes"], run.settings["steps"]
+    if minutes is None:
+        bar = progress_bar(steps, "training")
+        bar.update(min(run.state.step, steps))
+    else:
+        bar = progress_bar(60 * minutes, "training", "s")
+    with bar:
         return runs.fit(run, dataset, rng, folder, bar, every)
 
 

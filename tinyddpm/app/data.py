@@ -29,7 +29,8 @@ def load(path: str | Path) -> np.ndarray:
                          "(N, H, W, C) uint8, with N >= 2")
     if is_images:
         return data
-    if 8 * (data.size + len(data)) > LARGEST:  # float64, and the row numbers that split shuffles
+    # 8 bytes a number, and 8 for each row number that `split` shuffles
+    if 8 * (data.size + len(data)) > LARGEST:
         raise ValueError(f"data file {str(path)!r} holds {data.shape} numbers: "
                          f"as float64 they take more than {LARGEST} bytes")
     with np.errstate(over="ignore", invalid="ignore"):  # checked below
@@ -53,17 +54,17 @@ def _read_npz(file: BinaryIO) -> np.ndarray:
     return read_npz(file, choose).popitem()[1]
 
 
-def split(data: np.ndarray, held_out: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffle the rows, always in the same way, and split them: (N − n, ...) to train on, (n, ...).
+def split(data: np.ndarray, share: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Shuffle, always in the same way, and split: N − n rows to train on, n rows held out.
 
-    n is held_out·N rounded, but at least 1 and at most N − 1.
-    ValueError: held_out outside (0, 1), N < 2.
+    n is share·N rounded, but at least 1 and at most N − 1.
+    ValueError: share outside (0, 1), N < 2.
     """
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out = {held_out}: it must be a fraction strictly between 0 and 1")
+    if not 0 < share < 1:
+        raise ValueError(f"share = {share}: it must be a fraction strictly between 0 and 1")
     if len(data) < 2:
         raise ValueError(f"data has {len(data)} rows: a split needs 2 or more")
     rng = np.random.RandomState(0)  # NumPy guarantees that its stream never changes
     shuffled = data[rng.permutation(len(data))]
-    n = min(max(round(held_out * len(data)), 1), len(data) - 1)
+    n = min(max(round(share * len(data)), 1), len(data) - 1)
     return shuffled[:-n], shuffled[-n:]

@@ -23,7 +23,7 @@ class DataSet(NamedTuple):
     draw            (rng, n) → n items to train on
     held_out        items that are never trained on
     shift, scale    (D,) for points: x_0 = (item − shift)/scale; not used for images
-    sha256          of the items to train on, if they are a finite set
+    sha256          of the items to train on; None for a toy, which is sampled anew for each batch
     """
 
     name: str
@@ -35,19 +35,18 @@ class DataSet(NamedTuple):
     sha256: str | None = None
 
 
-def open_data(name: str, held_out: int = 2000) -> DataSet:
+def open_data(name: str, most_held_out: int = 2000) -> DataSet:
     """The data set of that name.
 
     name: a toy of `toys.TOYS`, "mnist", "mnist_full", a folder of MNIST's idx files, or your own
     .npy, .npz or .csv file.
-    A toy is sampled anew for every batch.  Of your own file a tenth of the rows is held out; points
-    are shifted and scaled to mean 0 and variance 1 in each coordinate.  The digits of "mnist" are
-    so few that a network overfits to them; so half of each batch is shifted by up to one pixel.
-    held_out: the largest number of held-out items.
+    Of your own file a tenth of the rows is held out; points are shifted and scaled to mean 0 and
+    variance 1 in each coordinate.  The digits of "mnist" are so few that a network overfits to
+    them; so half of each batch is shifted by up to one pixel.
     ValueError: no such data set, or data that cannot be trained on.
     """
     if name in toys.TOYS:
-        return _toy(name, held_out)
+        return _toy(name, most_held_out)
     if name == "mnist":
         digits = mnist()
         rows, held = digits.train, digits.held_out
@@ -72,16 +71,16 @@ def open_data(name: str, held_out: int = 2000) -> DataSet:
         kind = "points"
         shift, scale = _shift_and_scale(name, rows)
     sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-    return DataSet(name, kind, draw, held[:held_out], shift, scale, sha256)
+    return DataSet(name, kind, draw, held[:most_held_out], shift, scale, sha256)
 
 
-def _toy(name: str, held_out: int) -> DataSet:
+def _toy(name: str, n_held_out: int) -> DataSet:
     source = toys.toy(name)
     D = len(source.mean)
 
     def draw(rng: np.random.Generator, n: int) -> Array:
         return source.sample(rng, n)
-    held = source.sample(np.random.default_rng(TOY_SEED), held_out)
+    held = source.sample(np.random.default_rng(TOY_SEED), n_held_out)
     return DataSet(name, "points", draw, held, np.zeros(D), np.ones(D))
 
 

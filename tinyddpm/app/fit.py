@@ -18,9 +18,9 @@ from ..network import Network
 from ..network.threads import gradient_in_halves, one_blas_thread
 from ..reverse import variance_table
 from .datasets import DataSet
-from .folder import read_log, save
+from .folder import LogRow, read_log, save
 from .model import Run
-from .settings import LEAST
+from .settings import LEAST_TO_HALVE
 
 
 class Method(NamedTuple):
@@ -62,13 +62,13 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
     folder   where checkpoints are written, while it is `locked`; None: nowhere
     bar      a progress bar like tqdm's, with n, update(n) and set_postfix(loss=…)
     every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too
-    A checkpoint is the state at the end of a step, so `load` and `fit` continue without losing or
-    repeating one.
+    A checkpoint is the state between two steps.  After a kill, the steps since then are repeated,
+    with the same result.
     FloatingPointError: the training has diverged; the last checkpoint is kept.
     """
     settings = run.settings
     log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
-    before = log[-1][3] if log else 0.0  # seconds of training in earlier processes
+    before = log[-1].seconds if log else 0.0  # of training, in earlier processes
     began = saved = time.monotonic()
     by_clock = settings["minutes"] is not None
     limit = 60 * settings["minutes"] if by_clock else np.inf
@@ -83,18 +83,19 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         return run.encode(dataset.draw(rng, n)).astype(np.float32)
 
     def differentiate(objective: Callable) -> Callable:
-        return gradient_in_halves(value_and_grad(objective), LEAST[settings["kind"]])
+        return gradient_in_halves(value_and_grad(objective), LEAST_TO_HALVE[settings["kind"]])
 
     last_step = settings["steps"]
-    if by_clock:
+    if by_clock:  # there is no last step; 0 if the minutes are over already
         last_step = np.inf if elapsed() < limit else 0
-    network, predicts, loss, draw_times, optimiser = method(run)
+    chosen = method(run)
     steps = training.train(
-        run.schedule, network, draw, rng, last_step, settings["batch"], loss, predicts,
-        settings["learning_rate"], ema_decay=settings["ema_decay"], state=run.state,
-        progress=share_of_time if by_clock else None, draw_times=draw_times,
-        optimiser=optimiser, differentiate=differentiate)
-    average, latest = None, (run.state, rng.bit_generator.state)
+        run.schedule, chosen.network, draw, rng, last_step, settings["batch"], chosen.loss,
+        chosen.predicts, settings["learning_rate"], ema_decay=settings["ema_decay"],
+        state=run.state, progress=share_of_time if by_clock else None,
+        draw_times=chosen.draw_times, optimiser=chosen.optimiser, differentiate=differentiate)
+    average = None  # of the loss, for the bar
+    latest = run.state, rng.bit_generator.state
 
     def checkpoint() -> None:
         if folder is not None:
@@ -107,14 +108,17 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
             for step in steps:
                 is_over = by_clock and elapsed() >= limit
                 if step.state.step % 10 == 0 or is_over:
-                    log.append((step.state.step, step.loss, step.gradient_norm, elapsed()))
-                # In one assignment, because Ctrl-C may come between two.
+                    log.append(LogRow(step.state.step, step.loss, step.gradient_norm, elapsed()))
+                # One assignment: Ctrl-C between two would save a state with the wrong generator.
                 latest = step.state, rng.bit_generator.state
                 average = step.loss if average is None else 0.98 * average + 0.02 * step.loss
                 if bar is not None:
                     bar.set_postfix(loss=f"{average:.4f}", refresh=False)
-                    new_seconds = min(elapsed(), limit) - bar.n
-                    bar.update(new_seconds if by_clock else 1)
+                    if by_clock:
+                        new_seconds = min(elapsed(), limit) - bar.n
+                        bar.update(new_seconds)
+                    else:
+                        bar.update(1)
                 if time.monotonic() - saved > every:
                     checkpoint()
                     saved = time.monotonic()

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,12 +34,18 @@ from .model import Run, make_network
 from .settings import MOST, Settings, check_settings, with_current_names
 
 FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # in the order of writing
-HEADER = "step,loss,gradient_norm,seconds"
 
-# The most rows in a table of pixels, of 24 kB each: for 8 kinds of images, 1024 noise levels.
+# A row of a pixel table has 24 kB.  At most 8192 rows: 1024 noise levels for each of 8 kinds.
 MOST_ROWS = 2 ** 13
 
-LogRow = tuple[float, ...]  # step, loss, norm of the gradient, seconds
+
+class LogRow(NamedTuple):
+    """A row of log.csv."""
+
+    step: float
+    loss: float
+    gradient_norm: float
+    seconds: float
 
 
 def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
@@ -51,9 +57,9 @@ def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = [f"{step:.0f},{loss:.6g},{norm:.6g},{seconds:.2f}" for step, loss, norm, seconds in log]
-    text = "\n".join([HEADER, *rows, ""])
+    text = "\n".join([",".join(LogRow._fields), *rows, ""])
     histograms = {} if run.table is None else run.table.histograms._asdict()
-    # First into memory: on a full disk, NumPy's unfinished ZipFile would print a second error.
+    # Into memory first: if the disk is full, only one error is printed.
     packed = io.BytesIO()
     with files.interrupts_held():
         np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)),
@@ -190,4 +196,4 @@ def read_log(path: Path, step: int) -> list[LogRow]:
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns, and the log of a training "
                          f"has 4: remove it to go on without a log")
-    return [tuple(row) for row in rows.tolist() if row[0] <= step]
+    return [LogRow(*row) for row in rows.tolist() if row[0] <= step]

@@ -12,7 +12,7 @@ from ..network.threads import denoise_in_halves
 from ..network.weights import count
 from ..reverse import Denoiser
 from ..schedule import Schedule
-from .settings import LEAST, Settings
+from .settings import LEAST_TO_HALVE, Settings
 
 MOST_WEIGHTS = 2 ** 24  # a larger network would not fit into the memory of a small computer
 
@@ -46,7 +46,7 @@ class Run(NamedTuple):
     def denoiser(self) -> Denoiser:
         """(x_t, t) → ε̂, or (ε̂, log_var_fraction) for a learned variance; with the EMA weights."""
         denoiser = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
-        return denoise_in_halves(denoiser, LEAST[self.settings["kind"]])
+        return denoise_in_halves(denoiser, LEAST_TO_HALVE[self.settings["kind"]])
 
     @property
     def decoder(self) -> elbo.Decoder:
@@ -78,8 +78,8 @@ class Run(NamedTuple):
                **options: Any) -> elbo.Ledger:
         """`elbo.ledger` of data, as nats of a density in the data's own units.
 
-        An item is shift + scale·x_0, so its density is that of x_0 divided by scale (the product
-        over coordinates), and log(scale) is added to L_0.
+        A point is shift + scale·x_0.  The density of a point is that of x_0 divided by Π scale, the
+        product over the coordinates.  So Σ log scale is added to L_0.
         denoiser: the run's own by default.  options: those of `elbo.ledger`.
         """
         options = {"variance": self.settings["variance"], "decoder": self.decoder,

@@ -92,7 +92,7 @@ def to_canvas(images: Array, columns: int | None = None, gap: int = 2) -> Array:
     images = images[..., None] if images.ndim == 3 else images
     N, H, W, C = images.shape
     columns = columns or int(np.ceil(np.sqrt(N)))
-    rows = -(-N // columns)
+    rows = -(-N // columns)  # N/columns, rounded up
     canvas = np.full((rows, H + gap, columns, W + gap, C), 255, np.uint8)
     for i, image in enumerate(images):
         canvas[i // columns, :H, i % columns, :W] = image

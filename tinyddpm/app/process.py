@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """
     try:
         malloc = ctypes.CDLL(None)
-        malloc.mallopt(M_MMAP_THRESHOLD, 31 * 2 ** 20)  # glibc allows less than 32 MB
+        malloc.mallopt(M_MMAP_THRESHOLD, 31 * 2 ** 20)  # older glibc refuses more than 32 MB
         malloc.mallopt(M_TRIM_THRESHOLD, 2 ** 30)
     except (AttributeError, OSError, TypeError):
         pass  # not glibc

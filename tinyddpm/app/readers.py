@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-LARGEST = 380_000_000  # bytes of one file or array; with its copies, training then needs < 1 GB
+LARGEST = 380_000_000  # bytes of one file or array; with its copies in training, below 1 GB
 MOST_ENTRIES = 1000  # of an .npz file
 LONGEST_LINE = 2 ** 20  # characters of a line of a .csv file
 
@@ -90,7 +90,8 @@ def read_npz(file: BinaryIO, choose: Callable[[list[str]], list[str]]) -> dict[s
                 raise ValueError(f"its {name} is compressed by a method that NumPy never uses")
             with archive.open(info) as entry:
                 _check_npy_header(entry, info.file_size)
-            with archive.open(info) as entry:  # anew: zipfile may skip the checksum after a seek
+            # Opened again: after a seek, zipfile may not verify the checksum.
+            with archive.open(info) as entry:
                 arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
     return arrays
 
@@ -107,6 +108,7 @@ def read_csv(file: BinaryIO) -> np.ndarray:
     def lines() -> Iterator[str]:
         nonlocal line_number
         size = 0
+        # Reads to the end; a line longer than LONGEST_LINE comes in pieces.
         for line in iter(lambda: text.readline(LONGEST_LINE), ""):
             line_number += 1
             if len(line) == LONGEST_LINE:
@@ -121,7 +123,7 @@ def read_csv(file: BinaryIO) -> np.ndarray:
 
     try:
         return np.loadtxt(lines(), delimiter=",", comments=None, ndmin=2)
-    except UnicodeDecodeError:  # decoding runs ahead of line_number
+    except UnicodeDecodeError:  # text is decoded in blocks, so line_number would be wrong
         raise
     except ValueError as error:  # NumPy's " at row 1" does not count the lines skipped
         raise ValueError(f"line {line_number}: {str(error).partition(' at row')[0]}") from None

@@ -6,6 +6,8 @@
         run = fit(run, dataset, rng, "points-run")   # fit.py
     run, rng = load("points-run")                  # folder.py
     run.denoiser, run.ledger(items, rng)           # model.py
+
+What a run on points computes: fit → training.train → elbo.simple_loss → forward.diffuse, mlp.
 """
 from typing import Any
 
@@ -19,10 +21,10 @@ from .datasets import DataSet, open_data
 from .fit import fit
 from .folder import load, locked, read_log, save
 from .model import Run, make_network
-from .settings import (FORMAT, LEAST, MOST_NUMBERS, RECIPES, SCHEDULES, check_settings, check_size,
-                       complete)
+from .settings import (FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES, check_settings,
+                       check_size, complete)
 
-__all__ = ["DataSet", "LEAST", "RECIPES", "Run", "check_size", "fit", "load", "locked",
+__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_size", "fit", "load", "locked",
            "open_data", "read_log", "save", "start"]
 
 
@@ -51,6 +53,7 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
 def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Table:
     """`pixels.Table` for the histograms of a few thousand images, or of fewer if they are large."""
     size = dataset.held_out[0].size
+    # About 4 million pixels in all, at most 8192 images, and at least 100 if memory allows.
     at_least = min(100, MOST_NUMBERS // size)
     n = int(np.clip(2 ** 22 // size, at_least, 2 ** 13))
     images = dataset.draw(np.random.default_rng(seed), n)

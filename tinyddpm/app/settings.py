@@ -31,7 +31,7 @@ LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
 OPTIMISERS = ("adam", "muon")
 
-FORMAT = 2  # of a run folder; it changes when the same weights would mean another network
+FORMAT = 2  # of a run folder; raised when old weights would give another network's output
 
 POINTS: Settings = dict(steps=5000, batch=256, learning_rate=4e-3, ema_decay=0.999,
                         network=dict(width=96, depth=2))
@@ -49,7 +49,7 @@ RECIPES: dict[str, dict[str, Settings]] = {
 }
 KINDS = ("points", "images")
 
-LEAST = {"points": 800, "images": 2}  # the smallest batch that two threads share
+LEAST_TO_HALVE = {"points": 800, "images": 2}  # a smaller batch is not split over two threads
 
 # The largest sizes allowed.  A larger one is a typing error, or from an untrusted settings.json.
 MOST_NUMBERS = 2 ** 26  # in a batch, or in the samples drawn at once
@@ -62,7 +62,9 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
 
     predicts, loss and variance depend on each other, so a choice of one can change the others:
     a network that predicts "v" takes the v loss, one that predicts "prior" the bits loss, and the
-    hybrid loss takes a learned variance.
+    hybrid loss takes a learned variance.  The losses v and bits set predicts, and another loss sets
+    "eps" in place of the recipe's "prior".  The recipe's learned variance becomes beta_tilde if the
+    loss cannot train it.
     ValueError: no such recipe.
     """
     if recipe not in RECIPES:

@@ -32,10 +32,10 @@ def loss_and_times(schedule: Schedule, table: Any) -> tuple[Callable, Callable]:
 def unexplained(schedule: Schedule, table: Any) -> Array:
     """e_t = SNR_t·E[(z − D)²], (T + 1,): squared error of ε̂ per pixel, if D is the guess of x_0.
 
-    table: `pixels.Table`.  Entry 0 is unused.  D can be nearly exact, and `bits_loss` divides by
-    e_t; so no entry is smaller than a hundredth of the largest.
+    `bits_loss` divides by e_t, which can be nearly 0; so e_t is at least 1/100 of the largest.
+    table: `pixels.Table`.  Entry 0 is unused.
     """
-    rising_log_snr = schedule.log_snr[:0:-1]  # t = T…1
+    rising_log_snr = schedule.log_snr[:0:-1]  # t = T…1, as np.interp needs rising values
     error_of_x_0 = np.interp(rising_log_snr, table.log_snr, table.error)[::-1]
     error = schedule.snr[1:] * error_of_x_0
     return np.append(0.0, np.maximum(error, 0.01 * error.max()))
@@ -44,7 +44,7 @@ def unexplained(schedule: Schedule, table: Any) -> Array:
 def bits_loss(error: Array) -> Callable:
     """The loss ‖ε − ε_θ‖²/e_t, averaged over items and dimensions.  error: e_t, by `unexplained`.
 
-    Its expectation is 1 at every t if D is the guess of x_0.
+    If D is the guess, its expectation is about 1, or less where e_t was raised (`unexplained`).
     """
     def loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: Array, eps: Array) -> Any:
         eps_hat, _ = evaluate(denoiser, diffuse(schedule, x_0, t, eps), t)
@@ -54,10 +54,11 @@ def bits_loss(error: Array) -> Callable:
 
 
 def bit_share(schedule: Schedule, error: Array, uniform: float = 0.1) -> Array:
-    """q_t ∝ w_t·e_t, the probability to draw t, (T + 1,): the share of the bits of D that t has.
+    """The probability of t: q_t ∝ w_t·e_t, its share of the −ELBO of the guess D.  (T + 1,)
 
-    uniform: the share of the draws that is uniform on 1…T instead, so that no t is rare.  If it is
-    0, the expected `bits_loss` has the gradient of −ELBO, up to a factor; if not, approximately.
+    uniform: with this probability t is drawn uniformly from 1…T instead, so that no t is rare.  If
+    it is 0, the expected `bits_loss` has the gradient of −ELBO, up to a factor; if not,
+    approximately.
     """
     bits = simple_weights(schedule, "beta_tilde") * error
     return np.append(0.0, (1 - uniform) * bits[1:] / bits[1:].sum() + uniform / schedule.T)
@@ -66,9 +67,8 @@ def bit_share(schedule: Schedule, error: Array, uniform: float = 0.1) -> Array:
 def draw_times_by(share: Array) -> Callable:
     """A `draw_times` for `train` that draws t with probability share[t].
 
-    The probabilities are cut into n slices of equal size, and one t is drawn from each, in random
-    order.  Each t by itself has the right probability, and the batch as a whole covers all t
-    evenly.
+    The interval [0, 1] is cut into n equal slices; a uniform point in each gives one t.  The order
+    is random.  Each t by itself has the right probability, and the batch covers all t evenly.
     share: (T + 1,), with sum one, entry 0 zero.
     """
     edges = np.cumsum(share)

@@ -13,13 +13,13 @@ from ..gaussian import Array
 from ..network.threads import one_blas_thread
 from ..oracle import softmax
 
-PSEUDO_COUNTS = 50  # how many pixels of the average image are added to each histogram
+PSEUDO_COUNTS = 50  # each histogram also counts 50 pixels that have the average frequencies
 
 
 class Histograms(NamedTuple):
     """A mixture of K histograms: share (K,) of the images that are of each kind; levels (K, 256).
 
-    levels[i, k] is π_k of kind i, the probability that a pixel has level k.
+    levels[j, k] is π_jk, the probability that a pixel has level k if the image is of kind j.
     """
 
     share: Any

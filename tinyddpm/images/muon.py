@@ -24,8 +24,8 @@ def orthogonalise(matrix: Array) -> Array:
     """U·Vᵀ of the matrix G = U·diag(s)·Vᵀ, (R, C): the nearest matrix with all singular values one.
 
     The eigendecomposition Gᵀ·G = V·diag(s²)·Vᵀ gives s and V, and U·Vᵀ = (G·V)·diag(1/s)·Vᵀ.
-    The direction of an s below √eps of the largest one, with the eps of the dtype, is lost in
-    round-off: 1/s is then 1/(√eps·largest), and the result has a singular value below one.
+    If s < √eps·(largest s), with the eps of the dtype, round-off hides its direction.  Then
+    √eps·(largest s) is used for s, and the result has a singular value below one.
     A zero matrix stays zero.
     """
     if matrix.shape[0] < matrix.shape[1]:  # to decompose the smaller of GᵀG and GGᵀ
@@ -44,10 +44,12 @@ class HiddenMatrix(NamedTuple):
 
 
 def hidden_matrices(layout: Layout) -> list[HiddenMatrix]:
-    """The weight matrices between hidden layers.  A convolution (k, k, C, C') is one of k·k·C rows.
+    """The weight matrices between hidden layers.
 
-    The others are the biases, and the matrices of the network's "first", "last" and "time", which
-    connect the hidden layers to the input, the output and t.  A block's "time" is a hidden matrix.
+    A convolution (k, k, C, C') counts as a matrix with k·k·C rows and C' columns.
+    All other weights are the biases, and the matrices of the network's "first", "last" and "time",
+    which connect the hidden layers to the input, the output and t.  A block's "time" is a hidden
+    matrix.
     """
     found, start = [], 0
     for name, part in layout.items():
@@ -55,7 +57,8 @@ def hidden_matrices(layout: Layout) -> list[HiddenMatrix]:
             size = count(leaf)
             if len(leaf.shape) > 1 and name not in ("first", "last", "time"):
                 place = slice(start, start + size)
-                found.append(HiddenMatrix(place, leaf.fan_in, leaf.shape[-1]))
+                rows, columns = leaf.fan_in, leaf.shape[-1]  # of a convolution: k·k·C and C'
+                found.append(HiddenMatrix(place, rows, columns))
             start += size
     return found
 

@@ -12,15 +12,18 @@ and dividing these 256 numbers by their sum gives the posterior.  Its mean,
     D(y) = Σ_k z_k·p(z_k | y),
 is the guess of x_0 with the least squared error among all guesses that use no other pixel.
 
-How good is D?  If σ_t² = β̃_t, then L_{t−1} = ½·(SNR_{t−1} − SNR_t)·E[(x_0 − x̂_0)²].  On a fine
-grid, from high SNR to low, the sum of these terms tends to ½·∫E[(z − D)²] dSNR.  This integral is
-the entropy of the histogram, −Σ_k π_k·log π_k (Guo, Shamai & Verdú 2005, arXiv cs/0412108).  So the
-−ELBO of D is this entropy, if σ_t² = β̃_t and there is one kind of image; β_t costs more.
+How good is D?  If σ_t² = β̃_t, L_{t−1} is the drop of SNR from t − 1 to t, times half the squared
+error of x̂_0:
+    L_{t−1} = (SNR_{t−1} − SNR_t)·½·E[(x_0 − x̂_0)²].
+On a fine grid, from high SNR to low, the sum of these terms tends to ½·∫E[(z − D)²] dSNR.  This
+integral is the entropy of the histogram, −Σ_k π_k·log π_k (Guo, Shamai & Verdú 2005, arXiv
+cs/0412108).  So the −ELBO of D is this entropy, if σ_t² = β̃_t and there is one kind of image; β_t
+costs more.
 
 2. The network.  For each pixel it outputs three numbers, m, τ and c.  The first two act as a second
 observation of the pixel, with value m and precision τ.  The third is for z_top, the most frequent
-level in all images (the black around a digit): a Gaussian cannot single out one level, so there e^c
-takes its place.
+level in all images (the black around a digit).  A Gaussian cannot raise one level alone.  So at
+z_top the factor e^c is used instead of it.
     p(z_k | x_t) ∝ π_k·exp(−½·SNR_t·(y − z_k)²)·exp(−½·τ·(m − z_k)²)     for k ≠ top
     p(z_top | x_t) ∝ π_top·exp(−½·SNR_t·(y − z_top)²)·e^c
 
@@ -39,7 +42,7 @@ The first is the network's guess.  The second gives σ_t² (see `variance`).
 
 5. Kinds of image.  Each kind has a prior of its own.  By Bayes' rule for all pixels of an image
     p(kind | x_t) ∝ share(kind)·Π_pixels Σ_k π_k·exp(−½·SNR_t·(y − z_k)²).
-With these weights x̂_0 is averaged over the kinds, and then the variance about this average.
+x̂_0 is the average over the kinds with these weights; the variance is taken about that x̂_0.
 """
 from typing import Any
 
@@ -66,7 +69,7 @@ LEVELS = np.arange(256) / HALF_RANGE - 1
 class Table:
     """The sums over all levels but the top, for each of K kinds of image.
 
-    The grid has a row for each log SNR, or log P, and a column for each y, or w.
+    Rows: log SNR (look-up without network) or log P (with it).  Columns: y or w.
 
     values           (3, K, rows, columns), float32: the mean of z, the logarithm of
                      Σ_k π_k·exp(−½·SNR·(y − z_k)²), and the variance of z
@@ -109,14 +112,14 @@ class Table:
         likelihood = np.exp(-0.5 * snr * (y - LEVELS[:, None]) ** 2)  # (256, columns)
 
         total = others @ likelihood
-        mean = LEVELS * others @ likelihood / total
-        mean_square = LEVELS ** 2 * others @ likelihood / total
+        mean = (LEVELS * others) @ likelihood / total
+        mean_square = (LEVELS ** 2 * others) @ likelihood / total
         self.values[:, :, row] = mean, np.log(total), np.maximum(mean_square - mean ** 2, 0)
 
         # E[(z − D)²] = ∫ (Σ_k z_k²·p(z_k, y) − (Σ_k z_k·p(z_k, y))²/p(y)) dy, by a sum over y.
         total = levels @ likelihood
-        first = LEVELS * levels @ likelihood
-        second = LEVELS ** 2 * levels @ likelihood
+        first = (LEVELS * levels) @ likelihood
+        second = (LEVELS ** 2 * levels) @ likelihood
         density = np.sqrt(snr / (2 * np.pi)) * (y[1] - y[0])
         self.error[row] = density * (share @ (second - first ** 2 / total)).sum()
 
@@ -145,7 +148,8 @@ def interpolate(tables: Any, row: Array, column: Array) -> list:
 
     Differentiable in row and column.  row, column: (…), from 0 to just below the last one.
     """
-    i = np.fmax(np.floor(getval(row)), 0)  # 0 if row is NaN; row − i is still NaN
+    # fmax ignores NaN: the index is 0, and the NaN goes on through row − i.
+    i = np.fmax(np.floor(getval(row)), 0)
     j = np.fmax(np.floor(getval(column)), 0)
     width = tables[0].shape[2]
     place = i.astype(int) * width + j.astype(int)
@@ -198,7 +202,8 @@ def pixel_posterior(table: Table, y: Array, log_snr: Array, p_kind: Array, m: Ar
     precision = snr + tau
     weighted_mean = (snr * y + tau * m) / precision
     mean, log_others, var = table.look_up(weighted_mean, anp.log(precision), with_variance)
-    disagreement = 0.5 * snr * tau / precision * (y - m) ** 2  # to be subtracted from log_others
+    # log_others lacks −disagreement, the last term of step 3; in the odds it is therefore added.
+    disagreement = 0.5 * snr * tau / precision * (y - m) ** 2
     log_odds = c - 0.5 * snr * (y - top) ** 2 + disagreement + log_prior_top - log_others
     p_top = sigmoid(log_odds)
     x_0 = anp.sum(p_kind * (mean + p_top * (top - mean)), 0)
@@ -214,8 +219,9 @@ def pixel_network(schedule: Schedule, table: Table, inner: Network,
     """A network whose guess of x_0 is the mean of each pixel's posterior.
 
     Its images are (B, H, W) or (B, H, W, C), and its weights are those of `inner`.
-    inner: a network with input (B, H, W, 2C), x_t and D as channels, and output (B, H, W, 3C), for
-    each pixel m, ½·(log τ + 4) and c/4, numbers of order one.  With output zero, x̂_0 is near D.
+    inner: a network with input (B, H, W, 2C), x_t and D as channels, and output (B, H, W, 3C): for
+    each pixel m, a, b, numbers of order one; τ = exp(2a − 4), c = 4b.  With output zero, x̂_0 is
+    near D.
     learn_variance: the output is the pair (x̂_0, log_var_fraction), the second from the variance of
     the same posterior; it takes no weights of its own.
     """
@@ -231,8 +237,8 @@ def pixel_network(schedule: Schedule, table: Table, inner: Network,
         if x.ndim == 3:
             inputs = [x[..., None], guess[..., None]]
         output = inner.apply(weights, np.concatenate(inputs, -1), t)
-        parts = [anp.reshape(part, x.shape) for part in anp.split(output, 3, -1)]
-        m, tau, c = parts[0], anp.exp(2 * parts[1] - 4), 4 * parts[2]
+        m, a, b = [anp.reshape(part, x.shape) for part in anp.split(output, 3, -1)]
+        tau, c = anp.exp(2 * a - 4), 4 * b
 
         x_0, var_x_0 = pixel_posterior(table, y, log_snr, p_kind, m, tau, c, with_variance)
         if not with_variance:

@@ -16,9 +16,10 @@ def fraction_from_variance(schedule: Schedule, var_x_0: Array, t: int | Array) -
     coef_x_0·x_0 given x_t.  Bao et al. 2022b (arXiv 2206.07309) derive it for each coordinate;
     theorem 1 of Bao et al. 2022 (arXiv 2201.06503) has one σ_t² for all coordinates and all x_t.
 
-    Var(x_0 | x_t) = 0, as for a single point x_0, gives β̃_t, a fraction of 0.  1 − ᾱ_t, as for
-    x_0 ~ N(0, I), gives β_t, a fraction of 1.  More, as for a pixel that is black or white, gives a
-    fraction above 1.  At t = 1, where σ_1² is the decoder's, the fraction is 1.
+    Var(x_0 | x_t) = 0, as for a single point x_0, gives β̃_t, the fraction 0.
+    Var(x_0 | x_t) = 1 − ᾱ_t, as for x_0 ~ N(0, I), gives β_t, the fraction 1.  A larger variance,
+    as for a pixel that is either black or white, gives a fraction above 1.  At t = 1, where σ_1² is
+    the decoder's, the fraction is 1.
     The fraction belongs to this schedule: a respaced chain takes a fixed variance instead.
     var_x_0: Var(x_0 | x_t) ≥ 0, (B, …); t: int or (B,) in 1…T.
     ValueError: t outside 1…T; a variance below 0.
