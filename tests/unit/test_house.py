@@ -28,7 +28,7 @@ def imported(path):
 
 
 def room(module):
-    """The first part below the package: "gaussian", "network", "images", "app"; else the library."""
+    """The first part below the package ("gaussian", "network", "app", …), or the library."""
     parts = module.split(".")
     return parts[1] if parts[0] == "tinyddpm" and len(parts) > 1 else parts[0]
 
