@@ -91,10 +91,10 @@ def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
     """The weight of ‖ε − ε_θ‖² in each L_{t−1}: β_t²/(2σ_t²·α_t·(1 − ᾱ_t)), (T + 1,) (Ho 12).
 
     L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}, which in a table of
-    terms is column t − 1; entry 0 is unused (zero).  If the decoder is a density, Σ_t
-    weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot change: L_T; for t = 1,
-    (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal means and the
-    variances β̃_t and σ_t².
+    terms is column t − 1; entry 0 is unused (zero).
+    If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot
+    change: L_T; for t = 1, (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal
+    means and the variances β̃_t and σ_t².
     variance as in `reverse.variance_table`, but not learned.
     """
     var = fixed_variance(schedule, variance)
