@@ -1,6 +1,6 @@
 """The adapter of denoising-diffusion-pytorch 2.3.4: GaussianDiffusion, LearnedGaussianDiffusion.
 
-Index origin: theirs is 0, t − 1 is passed.  Variances: β̃ only, not below 1e-20.  Clipping: p_sample
+Index origin: theirs is 0, t − 1 is passed.  Variances: β̃ only, at least 1e-20.  Clipping: p_sample
 and ddim_sample always clip x̂_0 to [−1, 1]; p_mean_variance clips on request, to [−1, 1] only.
 Precision: tables are built in float64 and kept in float32.
 """

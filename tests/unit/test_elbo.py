@@ -174,7 +174,7 @@ def test_on_a_log_snr_grid_the_weights_are_all_the_same():
 
 
 def test_gap_closes_with_T_except_for_beta_tilde():
-    """With σ² = β the gap to the entropy falls as 1/T; with β̃, γ/2 a dimension is left (cosine)."""
+    """With σ² = β the gap to the entropy falls as 1/T; with β̃, γ/2 a dimension stays (cosine)."""
     def gap(T, variance):  # data N(0, 1): E‖x_0 − x̂_0‖² = 1 − ᾱ_t, and the entropy is ½·log 2πe
         schedule = cosine(T)
         error = schedule.one_minus_alpha_bar

@@ -80,7 +80,7 @@ def test_a_log_var_fraction_of_another_shape_is_refused():
 
 
 def test_variances_at_their_ends():
-    """A fraction of 1 is β_t and 0 is β̃_t; at t = 1 β̃_2 replaces β̃_1 = 0, or β_1 does if T = 1."""
+    """A fraction of 1 is β_t and 0 is β̃_t; at t = 1 β̃_2 replaces β̃_1 = 0 (β_1 if T = 1)."""
     x, one_step = np.zeros((2, 3)), Schedule([0.3])
     for schedule, t, fraction, expected in [
             (SCHEDULE, 7, 1, SCHEDULE.beta[7]), (SCHEDULE, 7, 0, SCHEDULE.beta_tilde[7]),
