@@ -3,8 +3,8 @@
 We want the distribution p_θ of a model to match the distribution p_data of the data: to make
     KL(p_data ‖ p_θ) = E_{x~p_data}[log p_data(x) − log p_θ(x)] ≥ 0                          (1.1)
 small.  (It is ≥ 0 by Jensen's inequality: E[−log(p_θ/p_data)] ≥ −log E[p_θ/p_data] ≥ 0.)  p_data is
-fixed, so only E[log p_θ(x)] can change.  To make it as large as possible is
-    maximum likelihood: choose the θ of the largest E_{x~p_data}[log p_θ(x)].                 (1.2)
+fixed, so the KL is smallest where the other term is largest.  This is maximum likelihood:
+    choose θ so that E_{x~p_data}[log p_θ(x)] is as large as possible.                        (1.2)
 
 The model explains x by latents z.  Its likelihood p_θ(x) = ∫ p_θ(x, z) dz cannot be computed.  But
 p_θ(x) = p_θ(x, z)/p_θ(z|x) for every z with p_θ(z|x) > 0.  Take logarithms.  The left side does not

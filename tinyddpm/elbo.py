@@ -144,8 +144,8 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
     In L_vlb the mean is held constant (a stop-gradient): L_simple trains the mean, and L_vlb only
-    the variance.  weight: the factor of L_vlb.  L_vlb is in nats here, and in bits in OpenAI's
-    code.
+    the variance.
+    weight: the factor of L_vlb, which is in nats here, and in bits in OpenAI's code.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -209,8 +209,10 @@ class Ledger(NamedTuple):
 
 
 def bits_per_dim(nats: Any, dimensions: int) -> Any:
-    """nats/(D·ln 2): the −ELBO of 256-level data in bits per dimension; 8 if all 256 levels are
-    equally probable."""
+    """nats/(D·ln 2): the −ELBO of 256-level data in bits per dimension.
+
+    It is 8 if all 256 levels are equally probable.
+    """
     check(dimensions > 0, "dimensions", dimensions, "D is 1 or more")
     return nats / (dimensions * np.log(2))
 
@@ -267,10 +269,11 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
                      variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """−ELBO in its first form (Luo 44), on one path x_1…x_T for each item: (N, T + 1) nats.
 
-    Column 0: −log p_θ(x_0 | x_1).  Column t, 0 < t < T: log q(x_t | x_{t−1}) − log
-    p_θ(x_t | x_{t+1}).
-    Column T: log q(x_T | x_{T−1}) − log p(x_T).  The sum has the same expectation as the ledger's.
-    Each column is far noisier: it is the difference of two log-densities at one point, not a KL.
+        column 0             −log p_θ(x_0 | x_1)
+        column t, 0 < t < T  log q(x_t | x_{t−1}) − log p_θ(x_t | x_{t+1})
+        column T             log q(x_T | x_{T−1}) − log p(x_T)
+    The sum has the same expectation as the ledger's.  Each column is far noisier: it is the
+    difference of two log-densities at one point, not a KL.
     In the sum along a path this noise cancels fully if p_θ is the exact reverse of q and
     p(x_T) = q(x_T); with a worse denoiser more of it stays.  Luo 45 writes columns 1…T − 1 as KLs.
     They are not, even on average: under q, x_t depends on x_{t+1} even if x_{t−1} is known.

@@ -154,9 +154,8 @@ LearningRate = Callable[[int, float], float]
 def warm_up_and_decay(learning_rate: float, warm_up: int = 100) -> LearningRate:
     """A linear rise over `warm_up` steps, multiplied by a cosine that falls from 1 to 0.
 
-    Returns a function (step, progress) → learning rate.
-
-    progress: 0…1, the fraction of the training that is done.
+    Returns a function (step, progress) → learning rate, with progress the fraction of the training
+    that is done, 0…1.
     """
     def at(step: int, progress: float) -> float:
         rise = min(1.0, (step + 1) / warm_up)
@@ -192,15 +191,15 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
     predicts        what the network's output is: "eps", "x_0", "v" or "score"
     learning_rate   the peak of `warm_up_and_decay`, or a function (step, progress) → number
     max_norm        the largest norm of the gradient; a longer one is scaled down
-    state           where to go on from
-    ema_decay       as in `ema_update`
+    ema_decay       the decay of `ema_update`
+    state           the state to continue from; None: a fresh one
     progress        () → 0…1, the share of the time that is over; None: the share of the steps
     draw_times      (rng, T, n) → n times
     optimiser       (state, gradient, learning rate) → state with new weights and moments
     differentiate   a function → the function that returns its value and its gradient
 
-    BLAS uses one thread during each step: the matrix products are small, and more threads would
-    make them slower.
+    BLAS uses one thread during each step: for matrix products as small as those of the networks
+    here, more threads are slower when another process is busy.
     ValueError: an option outside its range.
     FloatingPointError: the training has diverged: the loss or its gradient is not finite, or the
     norm of the weights is twenty times that of random initial weights.
