@@ -25,9 +25,14 @@ def pytest_addoption(parser):
         default=os.environ.get("DDPM_IMPLEMENTATION", "tinyddpm"),
         help="whose DDPM the laws try: a name in tests/implementations, or the path of a .py file")
     parser.addoption(
-        "--precision", choices=["float32", "float64"],
-        help="of its arithmetic: float32 is allowed 1e-5, and given no β < 1e-4 "
-             "(default: its PRECISION, or float64)")
+        "--exact", action="store_true",
+        help="a law that holds to round-off only fails, too")
+    parser.addoption(
+        "--examples", type=float, default=1.0, metavar="FACTOR",
+        help="how many times as many cases the laws draw")
+    parser.addoption(
+        "--draws", type=int, metavar="SEED",
+        help="other draws for the laws; by default they are always the same")
     parser.addoption(
         "--strict-laws", action="store_true",
         help="a function that is missing fails its laws")

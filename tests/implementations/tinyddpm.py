@@ -1,8 +1,8 @@
-"""The adapter of tinyddpm: its functions in the plain form that the laws need.
+"""The adapter of tinyddpm: its functions in the plain form of `tests/laws/interface.py`."""
+import sys
+import warnings
+from pathlib import Path
 
-Arrays in, arrays out, in the paper's indexing: `beta` is the list β_1…β_T, t is an int or (B,) in
-1…T, x is (B, …), a Gaussian is the pair (mean, variance), and `rng` is a numpy Generator.
-"""
 import numpy as np
 
 from tinyddpm import (
@@ -134,6 +134,11 @@ def learned_variance(beta, x_t, t, v):
     return reverse.interpolated_variance(Schedule(beta), x_t, t, v)
 
 
+def respaced_variance(beta, times, x_t, t, v):
+    short, given_t = schedule.respace(Schedule(beta), times)
+    return reverse.interpolated_variance(short, x_t, 1 + np.searchsorted(given_t, t), v)
+
+
 # E. KL
 
 def kl(mean_1, var_1, mean_2, var_2):
@@ -155,6 +160,7 @@ def step_term(beta, x_0, t, eps, eps_hat, variance):
 
 def ledger_total(beta, denoiser, x_0, rng, variance):
     """An estimate of −ELBO for each item, all terms, for real-valued data."""
+    warnings.filterwarnings("ignore", "L_T")  # some laws have little noise at T
     return elbo.ledger(Schedule(beta), denoiser, x_0, rng, variance).terms.sum(1)
 
 
@@ -179,6 +185,10 @@ def continuous_log_prob(x_0, mean, var):
     return Gaussian(mean, var).log_prob(x_0)
 
 
+def to_levels(x_0):
+    return decoder.to_images(x_0)
+
+
 # H. Samplers
 
 def sampler_step(beta, x_t, t, eps, z, variance):
@@ -200,10 +210,14 @@ def sample(beta, denoiser, x_t, t, rng, variance):
     return sampling.final_sample(steps)
 
 
-def ddim_step(beta, x_t, t, s, eps, eta, z):
+def ddim_times(T, n):
+    return sampling.sampling_times(Schedule(np.full(T, 0.5)), n)
+
+
+def ddim_step(beta, x_t, t, s, eps, eta, z, clip=None):
     """x_s from x_t by one DDIM step, s < t, with the noise z."""
     schedule = Schedule(beta)
-    prediction = reverse.predict(schedule, lambda x_t, t: eps, x_t, t)
+    prediction = reverse.predict(schedule, lambda x_t, t: eps, x_t, t, clip)
     return sampling.ddim_step(schedule, prediction, s, eta).sample(z)
 
 
@@ -213,11 +227,29 @@ def ddim_sample(beta, denoiser, x_T, times):
     return sampling.final_sample(steps)
 
 
+def inpaint(beta, denoiser, x_T, given, known, rng, variance):
+    """By the demo of that name, which draws x_T itself."""
+    if variance != "beta_tilde":
+        raise NotImplementedError(f"variance {variance}")
+    sys.path.append(str(Path(__file__).parents[2] / "demos"))
+    import inpaint as demo
+    return demo.inpaint(Schedule(beta), denoiser, given, known, rng, rounds=1, clip=None)
+
+
 # I. Learning
 
 def simple_loss(beta, denoiser, x_0, t, eps):
     """L_simple, the mean over batch and dimensions: a number."""
     return elbo.simple_loss(Schedule(beta), denoiser, x_0, t, eps)
+
+
+def v_loss(beta, network, x_0, t, eps):
+    schedule = Schedule(beta)
+    return elbo.v_loss(schedule, reverse.as_denoiser(schedule, network, "v"), x_0, t, eps)
+
+
+def vlb_loss(beta, denoiser, x_0, t, eps, variance):
+    return elbo.vlb_loss(Schedule(beta), denoiser, x_0, t, eps, variance)
 
 
 def draw_times(rng, T, n):
@@ -228,6 +260,10 @@ def draw_times(rng, T, n):
 def ema_update(ema, weights, decay):
     """The averaged weights after one more step, far from the start of training."""
     return training.ema_update(ema, weights, decay, step=10 ** 9)
+
+
+def ema_decay(decay, step):
+    return training.ema_update(np.ones(1), np.zeros(1), decay, step)[0]
 
 
 def time_embedding(t, dim):

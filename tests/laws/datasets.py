@@ -13,8 +13,8 @@ def digits(n):
 
 
 def from_levels(levels):
-    """Level k stands at x_0 = k/127.5 − 1, rounded to float32, as training data are."""
-    return (levels.astype(np.float32) / np.float32(127.5) - 1).astype(float)
+    """Level k stands at x_0 = 2k/255 − 1."""
+    return levels / 127.5 - 1
 
 
 def moons(rng, n):
