@@ -4,7 +4,7 @@
     python demos/kill_matrix.py --play     # one bug: which law does it break?
 
 writes kill_matrix.png, kill_matrix.csv and report.json to --out.  A row is a bug and a column a
-law; a bug with one mark is caught by that law alone.
+law; a bug with one mark is caught by that law alone.  A hollow mark is the verdict round-off.
 """
 # %%
 import argparse
@@ -22,52 +22,65 @@ from tinyddpm.app import plot
 from tinyddpm.app.console import integer_at_least, one_sentence_for_mistakes, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "museum"))
-from exhibits import EXHIBITS
-from loader import broken_by, implementation, laws
+from exhibits import EXHIBITS, OUR_EXHIBITS
+from loader import PLAIN, implementation, judge
 
-cached_laws = cache(laws)
+laws = cache(judge.all_laws)
 
 
 # %% The matrix.
 
+MARKS = {judge.BROKEN: 2, judge.ROUND_OFF: 1}
+
+
 def row(exhibit, examples):
-    """Which laws catch the exhibit, in the order of the laws."""
+    """The laws' marks for the exhibit: 2 broken, 1 round-off, 0 neither."""
     ddpm = implementation(exhibit)
-    return [broken_by(law, ddpm) for law in cached_laws(examples).values()]
+    verdicts = [judge.judge(law, ddpm, examples, shrink=False) for law in laws().values()]
+    return [MARKS.get(verdict.kind, 0) for verdict in verdicts]
+
+
+def usual(marks, exhibits):
+    """Round-off that the plain implementation has without any bug is no mark."""
+    plain = np.array([exhibit.file == PLAIN for exhibit in exhibits])
+    return np.where((marks == 1) & plain[:, None], 0, marks)
 
 
 def matrix(examples, exhibits):
-    """Which law catches which exhibit, (exhibits, laws), and the laws' names.
+    """The marks of each exhibit and law, (exhibits, laws), and the laws' names.
 
     The processes run side by side, one for each core.
     """
     with ProcessPoolExecutor() as pool:
         rows = pool.map(row, exhibits, repeat(examples))
-        caught = list(tqdm(rows, "exhibits", total=len(exhibits)))
-    return np.array(caught), list(laws(examples))
+        marks = np.array(list(tqdm(rows, "exhibits", total=len(exhibits))))
+    return usual(marks, exhibits), list(laws())
 
 
 def words(name):
     return name.removeprefix("test_").replace("_", " ")
 
 
-def draw(caught, rows, columns):
+def draw(marks, rows, columns):
     """The matrix: one mark for each law that catches a bug, black if no other law does."""
     from matplotlib.figure import Figure
 
     size = (0.17 * len(columns) + 4, 0.16 * len(rows) + 5)
     figure = Figure(figsize=size, layout="constrained", dpi=90)
     ax = figure.subplots()
-    alone = caught.sum(1) == 1
+    alone = (marks > 0).sum(1) == 1
     for bugs, colour in ((~alone, plot.MODEL), (alone, plot.EXACT)):
-        y, x = np.nonzero(caught & bugs[:, None])
+        y, x = np.nonzero((marks == 2) & bugs[:, None])
         ax.scatter(x, y, marker="s", s=24, color=colour, linewidths=0)
+    y, x = np.nonzero(marks == 1)
+    ax.scatter(x, y, marker="s", s=20, facecolors="none", edgecolors=plot.MODEL, linewidths=0.8)
     ax.set_xticks(range(len(columns)), map(words, columns), rotation=90, fontsize=6)
     ax.set_yticks(range(len(rows)), map(words, rows), fontsize=6)
     ax.set(xlim=(-0.7, len(columns) - 0.3), ylim=(len(rows) - 0.3, -0.7))
     ax.grid(color="#eeeeee", linewidth=0.5)
     ax.set_axisbelow(True)
-    title = "which law (column) catches which bug (row); black: caught by that law alone"
+    title = ("which law (column) catches which bug (row); black: caught by that law alone; "
+             "hollow: round-off")
     ax.set_title(title, fontsize=9)
     return figure
 
@@ -75,18 +88,17 @@ def draw(caught, rows, columns):
 def save(out, seed, examples, exhibits):
     """Writes the picture, the table and the report, and prints the numbers of the report."""
     out.mkdir(parents=True, exist_ok=True)
-    caught, columns = matrix(examples, exhibits)
-    rows = [exhibit.name for exhibit in exhibits]
-    draw(caught, rows, columns).savefig(out / "kill_matrix.png")
+    marks, columns = matrix(examples, exhibits)
+    rows, caught = [exhibit.name for exhibit in exhibits], marks > 0
+    draw(marks, rows, columns).savefig(out / "kill_matrix.png")
     with open(out / "kill_matrix.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["bug", *columns])
-        for name, marks in zip(rows, caught):
-            writer.writerow([name, *map(int, marks)])
-    uncaught = [name for name, marks in zip(rows, caught) if not marks.any()]
-    idle = [law for law, marks in zip(columns, caught.T) if not marks.any()]
-    alone = {name: columns[int(marks.argmax())]
-             for name, marks in zip(rows, caught) if marks.sum() == 1}
+        for name, own in zip(rows, marks):
+            writer.writerow([name, *map(int, own)])
+    uncaught = [name for name, own in zip(rows, caught) if not own.any()]
+    idle = [law for law, own in zip(columns, caught.T) if not own.any()]
+    alone = {name: columns[int(own.argmax())] for name, own in zip(rows, caught) if own.sum() == 1}
     write_json(out / "report.json", {
         "seed": seed, "examples": examples, "bugs": len(rows), "laws": len(columns),
         "bugs_that_no_law_catches": uncaught, "laws_that_catch_no_bug": idle,
@@ -163,7 +175,8 @@ def choose(exhibit, wrong, every, rng):
     """Four laws in random order: the exhibit's law, and three that it does not break."""
     choices = [exhibit.law]
     for name in rng.permutation(list(every)):
-        if len(choices) < 4 and name != exhibit.law and not broken_by(every[name], wrong):
+        obeyed = judge.judge(every[name], wrong, shrink=False).kind == judge.HOLDS
+        if len(choices) < 4 and name != exhibit.law and obeyed:
             choices.append(str(name))
     return list(rng.permutation(choices))
 
@@ -171,7 +184,7 @@ def choose(exhibit, wrong, every, rng):
 def play(seed):
     """Shows an exhibit's numbers beside ours, and asks for the law it breaks."""
     rng, every = np.random.default_rng(seed), laws()
-    exhibit = EXHIBITS[rng.integers(len(EXHIBITS))]
+    exhibit = OUR_EXHIBITS[rng.integers(len(OUR_EXHIBITS))]
     wrong, right = implementation(exhibit), implementation()
     print("An implementation with one wrong line.  β = .1, .2, .3, .4.  It differs from ours in:\n")
     show_differences(right, wrong)
@@ -198,8 +211,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("kill-matrix-out"))
     parser.add_argument("--seed", type=integer_at_least(0), default=0,
                         help="of the game's choice (%(default)s)")
-    parser.add_argument("--examples", type=integer_at_least(1), default=4,
-                        help="drawn for each law (%(default)s)")
+    parser.add_argument("--examples", type=float, default=0.3,
+                        help="a factor on the draws of each law (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="two exhibits only")
     parser.add_argument("--play", action="store_true", help="guess the law that an exhibit breaks")
     arguments = parser.parse_args()
@@ -207,6 +220,6 @@ if __name__ == "__main__":
         if arguments.play:
             play(arguments.seed)
         elif arguments.quick:
-            save(arguments.out, arguments.seed, 2, EXHIBITS[:2])
+            save(arguments.out, arguments.seed, 0.1, EXHIBITS[:2])
         else:
             save(arguments.out, arguments.seed, arguments.examples, EXHIBITS)

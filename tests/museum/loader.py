@@ -1,26 +1,30 @@
-"""How an exhibit is built and tried: a copy of tinyddpm with one wrong line, and the same laws."""
+"""How an exhibit is built and tried: an implementation with one wrong line, and the same laws."""
 import ast
-import importlib.util
 import sys
-import warnings
+import types
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import Phase, settings
-
 TESTS = Path(__file__).parent.parent
+sys.path.insert(0, str(TESTS / "laws"))
+import judge  # noqa: E402
+from implementation import Implementation, load  # noqa: E402
+
+PLAIN = "plain.py"
 
 
 class Exhibit(NamedTuple):
     """A bug: in `file`, the code `wrong` stands in the place of the code `right`.
 
+    file          of tinyddpm, or plain.py, the plain implementation beside this file
     right, wrong  Python source: an expression each, or one or more statements each.  `right` is
                   found by its syntax tree, so that line breaks, comments and brackets do not matter
     law           the law that catches the bug
     seen          where it was seen
     lesson        what to learn from it
     inside        the function in which `right` stands, where it stands in several
+    verdict       the law's verdict on it: broken, or round-off, if it only loses digits
     """
 
     name: str
@@ -31,6 +35,12 @@ class Exhibit(NamedTuple):
     seen: str
     lesson: str
     inside: str = ""
+    verdict: str = judge.BROKEN
+
+
+def source_of(file):
+    folder = TESTS / "museum" if file == PLAIN else TESTS.parent / "tinyddpm"
+    return (folder / file).read_text(encoding="utf-8")
 
 
 def spoil(exhibit, source):
@@ -89,10 +99,15 @@ class SpoiledFileLoader(SourceFileLoader):
 
 
 def implementation(exhibit=None):
-    """The adapter of tinyddpm, on a fresh copy of the package with the exhibit's wrong code in it.
+    """What the exhibit is: the adapter of tinyddpm on a fresh copy of the package, or plain.py.
 
-    None: the package as it is.
+    None: the adapter on the package as it is.
     """
+    if exhibit and exhibit.file == PLAIN:
+        module = types.ModuleType("plain")
+        exec(compile(spoil(exhibit, source_of(PLAIN)), PLAIN, "exec"), module.__dict__)
+        return Implementation(module)
+
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None):
@@ -108,7 +123,8 @@ def implementation(exhibit=None):
     loaded = {name: sys.modules.pop(name) for name in list(sys.modules) if is_ours(name)}
     sys.meta_path.insert(0, Finder)
     try:
-        return load_file(TESTS / "implementations" / "tinyddpm.py", "exhibit")
+        module = load(TESTS / "implementations" / "tinyddpm.py")
+        return Implementation(module)
     finally:
         sys.meta_path.remove(Finder)
         for name in [name for name in sys.modules if is_ours(name)]:
@@ -120,59 +136,6 @@ def is_ours(name):
     return name.split(".")[0] == "tinyddpm"
 
 
-def load_file(path, name):
-    """A Python file as a module that is not in sys.modules."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def laws(examples=30):
-    """{name: law} of tests/laws: functions of an implementation that raise if it breaks the law.
-
-    The same examples are drawn every time.
-    """
-    folder = TESTS / "laws"
-    sys.path.insert(0, str(folder))
-    try:
-        paths = sorted(folder.glob("test_*.py"))
-        modules = [load_file(path, f"museum_{path.stem}") for path in paths]
-    finally:
-        sys.path.remove(str(folder))
-    quick = settings(max_examples=examples, database=None, deadline=None, derandomize=True,
-                     phases=[Phase.generate])
-    found = {}
-    for module in modules:
-        for name, function in vars(module).items():
-            if name.startswith("test_"):
-                found[name] = as_function(function, quick)
-    return found
-
-
-def as_function(law, quick):
-    """The law, with these settings and all its parameters, as a function of the implementation."""
-    cases = [{}]
-    for mark in getattr(law, "pytestmark", []):
-        if mark.name == "parametrize":
-            name, values = mark.args
-            cases = [{**case, name: value} for case in cases for value in values]
-    if hasattr(law, "hypothesis"):
-        law = quick(law)
-
-    def check(ddpm):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for case in cases:
-                law(ddpm=ddpm, **case)
-    check.__doc__ = law.__doc__
-    return check
-
-
-def broken_by(law, ddpm):
-    """Whether the implementation breaks the law: its result is wrong, or it raises an error."""
-    try:
-        law(ddpm)
-    except Exception:
-        return True
-    return False
+def verdict_on(law, ddpm):
+    """holds, round-off, broken or missing: the verdict's kind, without a search for small cases."""
+    return judge.judge(law, ddpm, shrink=False).kind

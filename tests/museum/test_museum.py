@@ -1,4 +1,4 @@
-"""Every exhibit breaks the law it names, tinyddpm breaks none, and every law catches an exhibit."""
+"""Every exhibit breaks the law it names, and every law catches an exhibit."""
 import ast
 import sys
 from pathlib import Path
@@ -7,26 +7,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exhibits import EXHIBITS
-from loader import Exhibit, broken_by, implementation, laws, spoil
+from loader import Exhibit, implementation, judge, source_of, spoil, verdict_on
 
-PACKAGE = Path(__file__).parents[2] / "tinyddpm"
-LAWS = laws()
-
-
-@pytest.fixture(scope="module")
-def ours():
-    return implementation()
-
-
-@pytest.mark.parametrize("name", LAWS)
-def test_ours_obeys(name, ours):
-    LAWS[name](ours)
+LAWS = judge.all_laws()
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
 def test_exhibit_is_caught(exhibit):
-    caught = broken_by(LAWS[exhibit.law], implementation(exhibit))
-    assert caught, f"{exhibit.law} does not catch {exhibit.wrong!r}"
+    verdict = verdict_on(LAWS[exhibit.law], implementation(exhibit))
+    assert verdict == exhibit.verdict, f"{exhibit.law} is {verdict} by {exhibit.wrong!r}"
 
 
 def test_every_law_catches_an_exhibit():
@@ -35,13 +24,13 @@ def test_every_law_catches_an_exhibit():
 
 
 def test_every_exhibit_has_a_name_of_its_own():
-    assert len({exhibit.name for exhibit in EXHIBITS}) == len(EXHIBITS) >= 104
+    assert len({exhibit.name for exhibit in EXHIBITS}) == len(EXHIBITS) >= 160
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
 def test_an_exhibit_survives_a_reformatting(exhibit):
     """The wrong code finds its place in the same file without comments, with other line breaks."""
-    source = (PACKAGE / exhibit.file).read_text(encoding="utf-8")
+    source = source_of(exhibit.file)
     reformatted = ast.unparse(ast.parse(source))
     assert ast.dump(spoil(exhibit, source)) == ast.dump(spoil(exhibit, reformatted))
     assert ast.dump(spoil(exhibit, source)) != ast.dump(ast.parse(source))
