@@ -55,7 +55,8 @@ def serve(copy):
     for module in sum(GROUPS, []):
         tests = own if module in copy.name else others
         tests.append(f"tests/unit/test_{module}.py")
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=quick"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=quick",
+               "--examples=0.6"]
     os.chdir(copy)
     sys.path.insert(0, str(copy))
 
@@ -67,7 +68,8 @@ def serve(copy):
                 quiet = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(quiet, 1)
                 os.dup2(quiet, 2)
-                os._exit(pytest.main([*options, *own, "tests/laws", *others]))
+                code = pytest.main([*options, *own])
+                os._exit(code or pytest.main([*options, "tests/laws", *others]))
             _, status = os.waitpid(child, 0)
             self.wfile.write(str(0 if status == 0 else 1).encode())
 
@@ -81,7 +83,7 @@ def try_group(modules, out):
     name = "-".join(modules)
     copy, session, config = out / name, out / f"{name}.sqlite", out / f"{name}.toml"
     shutil.rmtree(copy, ignore_errors=True)
-    for folder in ("tinyddpm", "tests"):
+    for folder in ("tinyddpm", "tests", "demos"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=ignored)
     server = subprocess.Popen([sys.executable, __file__, "--serve", copy],
@@ -90,6 +92,9 @@ def try_group(modules, out):
         paths = [f"tinyddpm/{module}.py" for module in modules]
         ask = ASK.format(host='\\"127.0.0.1\\"', port=int(server.stdout.readline()))
         command = f"{sys.executable} -I -S -c '{ask}'"
+        unchanged = command.replace('\\"', '"')
+        if subprocess.run(unchanged, shell=True).returncode:
+            raise SystemExit(f"{copy}: the tests fail before any change")
         config.write_text(CONFIG.format(modules=paths, command=command))
         tool = Path(sys.executable).parent
         if not session.exists():
