@@ -338,3 +338,46 @@ def test_mnist_ledger_of_a_trivial_model():
     expected = 0.5 * (ab * (x_0 ** 2).sum((1, 2)) - 784 * (ab + np.log(om)))
     assert result.terms[:, -1] == pytest.approx(expected, rel=1e-9)
     assert np.isfinite(result.terms).all() and (result.terms >= 0).all()
+
+
+def test_a_ledger_needs_items_and_takes_any_batch():
+    """The batch is how many items the denoiser is shown at once."""
+    x_0, schedule = np.ones((3, 2)), linear(50)
+    for options in ({"batch": 0}, {"x_0": np.ones((0, 2))}):
+        with pytest.raises(ValueError, match="batch|x_0"):
+            ledger(schedule, lambda x_t, t: 0 * x_t, options.pop("x_0", x_0),
+                   np.random.default_rng(0), **options)
+    totals = [ledger(schedule, lambda x_t, t: 0.1 * x_t, x_0, np.random.default_rng(0), batch=batch)
+              for batch in (1, 3)]
+    assert totals[0].terms == pytest.approx(totals[1].terms, rel=1e-12)
+
+
+def test_the_summary_has_every_term():
+    """L_0, the sum of L_{t−1} over t = 2…T, and L_T are all terms, each with its standard error."""
+    terms = np.arange(15.0).reshape(3, 5) ** 2
+    summary = Ledger(terms, 0 * terms, 2).summary()
+    for name, part in (("L_0", terms[:, 0]), ("sum L_{t-1}", terms[:, 1:4].sum(1)),
+                       ("L_T", terms[:, 4])):
+        error = part.std(ddof=1) / np.sqrt(3)
+        assert summary[name] == pytest.approx((part.mean(), error)), name
+
+
+def test_mean_and_error_are_over_items():
+    values = np.arange(6.0).reshape(3, 2) ** 2
+    mean, error = elbo.mean_and_error(values)
+    assert mean == pytest.approx(values.mean(0))
+    assert error == pytest.approx(values.std(0, ddof=1) / np.sqrt(3))
+    mean, error = elbo.mean_and_error(values[:1])
+    assert mean == pytest.approx(values[0]) and np.isnan(error).all() and error.shape == (2,)
+
+
+@pytest.mark.parametrize("dimensions", [0, -2])
+def test_bits_per_dim_needs_dimensions(dimensions):
+    with pytest.raises(ValueError, match="D is 1 or more"):
+        elbo.bits_per_dim(1.0, dimensions)
+
+
+@pytest.mark.parametrize("x_0", [np.ones(3), np.ones(())])
+def test_a_ledger_needs_an_axis_of_items(x_0):
+    with pytest.raises((ValueError, TypeError), match="shape of x_0|len"):
+        ledger(linear(50), lambda x_t, t: x_t, x_0, np.random.default_rng(0))

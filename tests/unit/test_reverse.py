@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 
-from tinyddpm import Mixture, Schedule, as_denoiser, diffuse, linear, predict
+from tinyddpm import Gaussian, Mixture, Schedule, as_denoiser, diffuse, linear, predict
 from tinyddpm.reverse import (
     interpolated_variance,
+    log_variance_range,
     mean_from_x_0,
     reverse_step,
     score_from_eps,
@@ -112,3 +113,33 @@ def test_a_clipped_guess_is_the_same_as_x_0_and_as_eps():
 def test_a_denoiser_of_the_wrong_shape_is_refused():
     with pytest.raises(ValueError, match=r"eps has shape \(4,\) and x_t has \(4, 2\)"):
         predict(SCHEDULE, lambda x, t: x[:, 0], np.ones((4, 2)), 3)
+
+
+@pytest.mark.parametrize("clip", [(1.0, 1.0), (1.0, -1.0), (1.0,)])
+def test_bounds_that_do_not_rise_are_refused(clip):
+    schedule, x = linear(50), np.zeros((1, 2))
+    with pytest.raises(ValueError, match="clip"):
+        predict(schedule, lambda x_t, t: x_t, x, 3, clip)
+
+
+@pytest.mark.parametrize("table, message", [
+    (np.full(52, 0.1), "shape of variance"), (np.append(0.1, np.full(50, -0.1)), r"variance\[1\]")])
+def test_a_wrong_table_of_variances_is_refused(table, message):
+    with pytest.raises(ValueError, match=message):
+        variance_table(linear(50), table)
+
+
+def test_the_range_of_a_learned_variance_at_the_last_step():
+    """log β̃_2 stands for log β̃_1 = −∞; T = 1 has β_1 alone."""
+    schedule, x = Schedule([0.1, 0.2]), np.zeros((1, 2))
+    assert log_variance_range(schedule, x, 1)[1] == np.log(schedule.beta_tilde[2])
+    assert log_variance_range(Schedule([0.1]), x, 1)[1] == np.log(0.1)
+
+
+@pytest.mark.parametrize("x_dtype, eps_dtype", [("f4", "f8"), ("f8", "f4")])
+def test_a_guess_of_another_dtype_is_refused(x_dtype, eps_dtype):
+    eps = np.zeros((1, 2), eps_dtype)
+    with pytest.raises(ValueError, match="dtype of eps"):
+        predict(linear(50), lambda x_t, t: eps, np.zeros((1, 2), x_dtype), 3)
+    with pytest.raises(ValueError, match="dtype of eps"):
+        Gaussian(np.zeros((1, 2), x_dtype), np.ones((1, 2), x_dtype)).sample(eps)

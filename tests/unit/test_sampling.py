@@ -7,9 +7,11 @@ from tinyddpm import (
     ancestral_sampling,
     cosine,
     ddim_sampling,
+    ddim_step,
     final_sample,
     linear,
     log_snr_uniform,
+    predict,
 )
 from tinyddpm.sampling import algorithm_2, sampling_times
 
@@ -120,3 +122,23 @@ def test_samplers_keep_float32():
     assert final_sample(ancestral_sampling(cosine(5), denoiser, x, rng)).dtype == np.float32
     ddim = ddim_sampling(cosine(5), denoiser, x, rng, eta=0.5, clip=(-1, 1))
     assert final_sample(ddim).dtype == np.float32
+
+
+def test_ddim_draws_no_noise_for_eta_0_and_by_default():
+    x, denoiser, rng = np.ones((3, 2)), DATA.denoiser(SCHEDULE), np.random.default_rng(0)
+    state = rng.bit_generator.state
+    final_sample(ddim_sampling(SCHEDULE, denoiser, x, rng, steps=5, eta=0))
+    assert rng.bit_generator.state == state
+    prediction = predict(SCHEDULE, denoiser, x, 30)
+    assert (ddim_step(SCHEDULE, prediction, 20).var == 0).all()
+
+
+def test_no_times_are_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        sampling_times(SCHEDULE, [])
+
+
+def test_ddim_has_no_time_before_0():
+    prediction = predict(SCHEDULE, DATA.denoiser(SCHEDULE), np.ones((3, 2)), 30)
+    with pytest.raises(ValueError, match="t = -1 is outside 0"):
+        ddim_step(SCHEDULE, prediction, -1)

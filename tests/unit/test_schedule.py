@@ -115,3 +115,27 @@ def test_a_respaced_chain_has_the_same_signal_at_the_times_it_visits():
 def test_a_respaced_chain_refuses_other_times_in_a_sentence(times, message):
     with pytest.raises(ValueError, match=message):
         respace(linear(50), times)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: Schedule([0.1, 0.0]), "beta_2 = 0 of T = 2"),
+    (lambda: Schedule([0.1, -0.5, 1.5]), "beta_2 = -0.5 of T = 3"),
+    (lambda: Schedule([0.1, 1.0]), "beta_2 = 1 of T = 2"),
+    (lambda: Schedule([1 - 2.0 ** -53] * 21), r"alpha_bar_T = 0 .*logarithm is -771\).*T = 21"),
+    (lambda: linear(10, beta_T=1.5, scaled=False), "beta_7 = 1.00003 of T = 10: .* 0 and 1$"),
+    (lambda: linear(2000, beta_T=2.0), "beta_2000 = 1 of T = 2000: .* 0 and 1$"),
+    (lambda: cosine(10, s=-0.5), "s = -0.5"), (lambda: cosine(10, s=np.inf), "s = inf"),
+    (lambda: log_snr_uniform(10, 5.0, -np.inf), "both finite"),
+    (lambda: log_snr_uniform(10, np.inf, 0.0), "both finite"),
+    (lambda: linear(50).check_t(np.array([3, 60, 70])), r"t = 60 is outside 1\.\.T = 50"),
+    (lambda: linear(50).check_t(np.array([1, 2, 3]), batch=2), "the 2 items"),
+    (lambda: linear(50).coefficients_at(1, np.ones((1, 2), complex)), "dtype of x"),
+    (lambda: Schedule(0.1), "shape of beta"),
+    (lambda: respace(linear(50), np.array([[1, 2]])), "times = .* in rising order|t has shape")])
+def test_what_is_refused_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_the_smallest_offset_of_the_cosine_is_0():
+    assert cosine(10, s=0).alpha_bar[5] == pytest.approx(0.5)
