@@ -80,21 +80,31 @@ def functions_of(file):
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def names(page, folder):
-    """The links `name` to a Python file below a folder: [(name, file)]."""
+def named(page):
+    """The names in a page: `like_this`, `like_this(x, t)` and `like.this`, in a link or not."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return set(re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", text))
+
+
+def links_to_python(page, folder):
+    """The links `name` to a Python file below a folder: [(name, file)]; not those that name it."""
     found = []
     for text, file in links(page):
-        if file and file.suffix == ".py" and folder in file.parents and text.strip("`") != text:
-            found.append((text.strip("`"), file))
+        if file and file.suffix == ".py" and folder in file.parents:
+            name = text.strip("`")
+            if name != file.name and file.exists():
+                found.append((name, file))
     return found
-
-
-def laws(page):
-    return names(page, ROOT / "tests")
 
 
 def exercise(page):
     return page.read_text(encoding="utf-8").partition("\n## Exercise")[2]
+
+
+MODULES = {path.stem: f"tinyddpm.{path.stem}" for path in (ROOT / "tinyddpm").glob("*.py")}
+LAWS = {name.removeprefix("test_"): file for file in sorted((ROOT / "tests").glob("*/test_*.py"))
+        for name in functions_of(file) if name.startswith("test_")}
+INTERFACE = ROOT / "tests" / "laws" / "interface.py"
 
 
 @each_page
@@ -134,8 +144,8 @@ def test_environments_and_big_brackets_are_closed(page):
 def test_a_formula_in_a_line_is_one_for_github_too(page):
     """GitHub wants a space or a bracket before it, and a space or punctuation after it.
 
-    Markdown is read first: it drops a backslash before punctuation, and takes * and an _ after
-    punctuation for emphasis, | for the end of a cell, and < for a tag.
+    Markdown is read first: it drops a backslash before punctuation, and takes * for emphasis, | for
+    the end of a cell, < for a tag and ]( for a link.
     """
     _, prose = displays_and_prose(page)
     for line in prose:
@@ -144,7 +154,15 @@ def test_a_formula_in_a_line_is_one_for_github_too(page):
             assert before[-1:] in ("", *' ("'), line
             assert after[:1] in ("", *' .,;:)?!"'), line
             assert formula == formula.strip() != "", line
-            assert not re.search(r"\\[^a-zA-Z]|[*|<>]|\]\(|[^\w\s]_|\s_", formula), formula
+            assert not re.search(r"\\[^\w\s]|[*|<>]|\]\(", formula), formula
+
+
+@each_chapter
+def test_no_index_is_read_as_emphasis(page):
+    """In Markdown }_t opens emphasis, and p_{…} closes it: not in this order in one paragraph."""
+    _, prose = displays_and_prose(page)
+    for paragraph in "\n".join(prose).split("\n\n"):
+        assert not re.search(r"(?:^|[^\w\s]|\s)_\S.*\S_(?!\w)", paragraph, re.S), paragraph
 
 
 @each_page
@@ -157,10 +175,13 @@ def test_a_display_is_no_list_and_no_table(page):
 
 
 @each_chapter
-def test_a_chapter_names_functions_that_exist(page):
-    """In a link to a module: `module.name`, or `name`."""
-    found = names(page, ROOT / "tinyddpm")
-    assert found, "no function is named"
+def test_every_function_that_a_chapter_names_exists(page):
+    """`module.name`, and the names that link to a module."""
+    for name in named(page):
+        module, _, path = name.partition(".")
+        if module in MODULES and path not in ("", "py"):
+            assert resolve_name(f"{MODULES[module]}:{path}") is not None
+    found = links_to_python(page, ROOT / "tinyddpm")
     for name, file in found:
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
         path = name.removeprefix(f"{file.stem}.")
@@ -168,9 +189,21 @@ def test_a_chapter_names_functions_that_exist(page):
 
 
 @each_chapter
-def test_a_chapter_names_laws_that_exist(page):
-    assert laws(page), "no law is named"
-    assert not [name for name, file in laws(page) if f"test_{name}" not in functions_of(file)]
+def test_every_law_that_a_chapter_names_exists(page):
+    """In the file that it links to; a long name without a link is a law or a function."""
+    wrong = [name for name, file in links_to_python(page, ROOT / "tests")
+             if LAWS.get(name) != file]
+    assert not wrong
+    functions = functions_of(INTERFACE).union(*map(functions_of, (ROOT / "tinyddpm").glob("*.py")))
+    long_names = {name for name in named(page) if name.count("_") > 1 and "." not in name}
+    assert not long_names - LAWS.keys() - functions
+
+
+@each_chapter
+def test_a_chapter_leads_to_the_code_and_to_the_laws(page):
+    files = [file for _, file in links(page) if file and file.suffix == ".py"]
+    assert [file for file in files if ROOT / "tinyddpm" in file.parents]
+    assert [file for file in files if ROOT / "tests" in file.parents]
 
 
 @each_chapter
@@ -181,7 +214,7 @@ def test_a_chapter_has_a_picture(page):
 @each_chapter
 def test_a_chapter_has_one_exercise(page):
     """About functions that the laws ask for, or for pen and paper."""
-    asked = functions_of(ROOT / "tests" / "laws" / "interface.py")
+    asked = functions_of(INTERFACE)
     in_code = set(re.findall(r"`(\w+)[`(]", exercise(page)))
     assert page.read_text(encoding="utf-8").count("\n## Exercise") == 1
     assert in_code & asked or "pen and paper" in exercise(page)
