@@ -99,6 +99,7 @@ class Report:
     def finish(self):
         """What is broken, what is missing, and the count."""
         self.close_section()
+        self.print_exercises()
         groups = self.groups()
         if groups:
             print("\nWhat is broken")
@@ -111,6 +112,16 @@ class Report:
             if names:
                 print(textwrap.fill(f"{title}: {', '.join(names)}", 100, subsequent_indent="  "))
         print(self.count())
+
+    def print_exercises(self):
+        """A line for each exercise, where the file has a table EXERCISES."""
+        laws = {entry.name: entry.law for entry in self.entries}
+        found = {entry.name: entry.verdict for entry in self.entries}
+        lines = exercises(self.module, laws, found)
+        if lines:
+            print("\nThe exercises")
+        for chapter, name, kind in lines:
+            print(f"  chapter {chapter:2}  {name:16}{self.paint(kind, kind)}")
 
     def groups(self):
         """The broken laws; those with one cause together, the law with the fewest needs first."""
@@ -163,6 +174,19 @@ class Report:
         counts = {kind: len(self.of(kind)) for kind in (HOLDS, ROUND_OFF, BROKEN, KNOWN, MISSING)}
         return {"implementation": self.module.__file__, "functions": self.have, **self.gaps(),
                 "counts": counts, "laws": laws}
+
+
+def exercises(module, laws, found):
+    """(chapter, function, verdict) in the order of EXERCISES, {function: chapter}, of the module.
+
+    The verdict is the worst of the laws that need this function and no other.
+    """
+    lines = []
+    for name, chapter in getattr(module, "EXERCISES", {}).items():
+        own = [found[law].kind for law in laws if judge.needs(laws[law]) == {name}]
+        worst = [kind for kind in (BROKEN, ROUND_OFF, HOLDS) if kind in own]
+        lines.append((chapter, name, worst[0] if worst else "not written yet"))
+    return lines
 
 
 def section_of(item):
