@@ -1,19 +1,16 @@
 """The HTML films of the demos, opened from disk in a browser without a network."""
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from browser import BROWSER
 
 from tinyddpm.app import plot
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demos"))
 from films import film, save_film
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(shutil.which, BROWSERS), None)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed here")
