@@ -84,7 +84,8 @@ def test_mouse_and_keys_move_t(page):
 @pytest.mark.parametrize("panel", ["marginal", "posterior", "score", "guess"])
 def test_the_mouse_drags_x_t(page, panel):
     before = x_t_of(page)
-    scale = page.run(f"document.querySelector('#{panel} .plane').getScreenCTM().a")
+    scale = page.run(f"document.querySelector('#{panel} .plane').getScreenCTM().a "
+                     f"/ frame('{panel}').zoom")
     page.drag(handle(panel, "x_t"), 30, -20)
     assert x_t_of(page) - before == pytest.approx(np.array([[30, 20]]) / scale, abs=1.5 / scale)
 
@@ -129,7 +130,9 @@ def test_the_numbers_are_the_package_s(page):
         q = posterior(SCHEDULE, x_t, t, x_0)
         shown = page.run("['cx', 'cy', 'r'].map(a => +document.querySelector("
                          "'#posterior circle.step').getAttribute(a))")
-        assert shown == pytest.approx([q.mean[0, 0], -q.mean[0, 1], 2 * np.sqrt(q.var)], abs=1e-5)
+        x, y = page.run(f"to_frame('posterior', {q.mean[0].tolist()})")
+        radius = 2 * np.sqrt(q.var) / page.run("frame('posterior').zoom")
+        assert shown == pytest.approx([x, -y, radius], abs=1e-4)
         eps = DATA.denoiser(SCHEDULE)(x_t, t)
         guess = x_0_from_eps(SCHEDULE, x_t, t, eps)
         errors.append(abs(page.run("guess_at(noised(state.x_0, state.eps))") - guess[0]).max())
@@ -189,7 +192,7 @@ def test_every_control_has_a_name_and_the_formulas_are_drawn(page):
     named = [(node["role"]["value"], node["name"]["value"]) for node in nodes if "name" in node]
     controls = [name for role, name in named if role in ("button", "slider", "radio")]
     images = [name for role, name in named if role in ("image", "img")]
-    assert (len(controls), len(images)) == (19, 13)
+    assert (len(controls), len(images)) == (18, 13)
     assert all(name.strip() for name in controls + images)
     sizes = page.run("Array.from(document.querySelectorAll('math'), "
                      "m => m.getBoundingClientRect().height)")
