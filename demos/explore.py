@@ -253,9 +253,10 @@ def main(out, seed, quick):
     # %% What the ledger on the page shows.
     above = {name: points["ledger"][name]["running"][1] - points["least"] for name in VARIANCES}
     spent = {name: numbers["digits"]["ledger"][name]["running"][2] for name in VARIANCES}
-    answer = ("explore.html shows it for every t: q(x_t | x_0), the posterior, the score, the guess "
-              "x̂_0, the running sum of the ELBO's terms, and a reverse chain.  The picture has the "
-              "score at four t: at small t it points to the nearest data, at t = T to the centre.")
+    answer = ("explore.html shows it for every t: q(x_t | x_0), the posterior, the score, the "
+              "guess x̂_0, the running sum of the ELBO's terms, and a reverse chain.  The picture "
+              "has the score at four t: at small t it points to the nearest data, at t = T to the "
+              "centre.")
     finish(out, answer, seed, bytes=len(content), nats_above_entropy=above,
            nats_without_L_0_of_digits=spent)
 

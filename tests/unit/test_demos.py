@@ -52,7 +52,7 @@ def test_the_gallery_has_question_picture_and_answer(tmp_path):
     assert (tmp_path / "gallery/posterior.png").stat().st_size > 5000
     wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True)
     assert wrong.returncode == 2
-    assert "'nothing' is no demo: one of forward" in wrong.stderr
+    assert "'nothing' is no demo: one of explore, forward" in wrong.stderr
 
 
 def test_the_gallery_names_every_demo():
