@@ -27,6 +27,11 @@ def psnr(x_0, guess):
     return float(10 * np.log10(4 / np.mean((x_0 - guess) ** 2)))
 
 
+def grey_levels(decibels):
+    """The root mean square error in grey levels, 0…255, of a PSNR."""
+    return 255 / 10 ** (decibels / 20)
+
+
 def main(out, seed, quick, run, digits=16, draws=4, steps=80):
     run, rng = digit_run(run, seed, quick), np.random.default_rng(seed)
     if quick:
@@ -52,19 +57,29 @@ def main(out, seed, quick, run, digits=16, draws=4, steps=80):
         rows.append(np.stack([x_0, y, *shown, mean, guess], 1))
 
     # %%
-    noisy, one, _, guess = decibels[1.0].values()
+    noisy, one, _, guess = (grey_levels(value) for value in decibels[1.0].values())
     ideal = 10 * np.log10(2)
-    title = f"At σ = 1 the guess x̂₀ raises the PSNR from {noisy:.1f} dB to {guess:.1f} dB"
-    figure, axes = plot.new_figure(1, 7.2, 2.5, rows=len(SIGMAS))
+    title = "One guess removes most of the noise; a sample is sharper, but further off"
+    figure, axes = plot.new_figure(1, 7.6, 2.35, rows=len(SIGMAS))
     for ax, images, (sigma, estimates) in zip(axes.flat, rows, decibels.items()):
-        names = [f"{name}\n{value:.1f} dB" for name, value in estimates.items()]
-        columns = ["digit\n", names[0], "", names[1], "", *names[2:]]
+        errors = [f"error {grey_levels(value):.0f}" for value in estimates.values()]
+        columns = ["", errors[0], "", errors[1], "", *errors[2:]]
+        if ax is axes[0]:
+            names = ["original", "noisy", "", "three samples of the reverse chain", "",
+                     f"mean of\n{draws} samples", "guess x̂₀"]
+            columns = [f"{name}\n{error}" for name, error in zip(names, columns)]
         draw_table(ax, run.decode(images[:2]), columns)
-        ax.set_ylabel(f"σ = {sigma:g}")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        ax.set_ylabel(f"noise of\nσ = {sigma:g}", rotation=0, ha="right", va="center")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel(f"error: root mean square over {digits} digits, in grey levels (0: black, "
+                     "255: white)\nσ: standard deviation of the noise, if black is −1 and white 1; "
+                     "x̂₀: the network's estimate of E[x₀ | noisy digit]", x=0.01,
+                     ha="left", fontsize=9)
     write_picture(out / "denoise.png", figure)
-    answer = (f"Yes.  {title}.  A sample of the reverse chain is sharper, but its PSNR is "
-              f"{guess - one:.1f} dB lower ({ideal:.1f} dB with an ideal denoiser).")
+    answer = (f"Yes: at σ = 1 the guess x̂₀ reduces the error from {noisy:.0f} to {guess:.0f} of "
+              "255 grey levels (root mean square).  A sample of the reverse chain is sharper, but "
+              f"its error is {one:.0f}: it is one of the digits that the noisy one may have been, "
+              "and the guess is nearly their mean.")
     finish(out, answer, seed, digits=digits, draws=draws, ideal_loss_of_a_sample=ideal,
            psnr=decibels)
 

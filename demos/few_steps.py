@@ -90,6 +90,8 @@ def main(out, seed, quick):
                     loc="left", fontsize=10)
     title = "With an exact denoiser the sampler's error falls as 1/steps"
     figure.suptitle(title, x=0.01, ha="left")
+    figure.supxlabel("below: samples of two moons with their exact denoiser (grey: data); η: share "
+                     "of DDPM's noise that each step adds", x=0.01, ha="left", fontsize=9)
     write_picture(out / "few_steps.png", figure)
 
     ddpm, ddim = error.values()

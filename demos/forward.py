@@ -75,6 +75,8 @@ def main(out, seed, quick):
         below.imshow(plot.to_canvas(to_images(diffuse(schedule, image, t, image_eps))))
         above.axis("off")
         below.axis("off")
+    for ax, name in zip(axes[:, 0], ("points of\nthe plane", "a digit")):
+        ax.text(-0.05, 0.5, name, ha="right", va="center", transform=ax.transAxes)
     for ax in axes[2]:
         ax.remove()
     snr = figure.add_subplot(axes[2, 0].get_gridspec()[2, :])

@@ -105,20 +105,27 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     variety = samples.var(2).mean((1, 2, 3)) / real_samples.var(1).mean()
 
     # %%
-    title = (f"Recognised as the requested digit: {recognised[0]:.0%} of the samples without the "
-             f"label, {recognised[1]:.0%} with it")
-    figure, axes = plot.new_figure(1, 8, 1.7, rows=len(scales))
+    title = (f"Of the samples, {recognised[1]:.0%} are recognised as the requested digit, and "
+             f"{recognised[-1]:.0%} with guidance")
+    meanings = {-1: "label ignored", 0: "label used", 1: "label amplified", 3: "amplified more"}
+    figure, axes = plot.new_figure(1, 8.6, 1.7, rows=len(scales))
     for ax, drawn, scale, share in zip(axes.flat, samples, scales, recognised):
         images = to_images(drawn[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
         draw_table(ax, images, range(10) if scale == scales[0] else ())
-        ax.set_ylabel(f"w = {scale}\n{share:.0%}".replace("-", "−"))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    figure.supxlabel("w: guidance weight (−1: label ignored, 0: used, above 0: amplified); "
-                     "%: recognised as the requested digit", x=0.01, ha="left", fontsize=9)
+        label = f"w = {scale}:\n{meanings[scale]}\n\nrecognised:\n{share:.0%}".replace("-", "−")
+        ax.set_ylabel(label, rotation=0, ha="right", va="center")
+    axes[0].set_title("requested digit", loc="left", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel("The guidance weight w goes beyond the guess with the label:  "
+                     r"$\hat\varepsilon = \hat\varepsilon_\varnothing + "
+                     r"(1+w)\,(\hat\varepsilon_y - \hat\varepsilon_\varnothing)$;  "
+                     r"$\hat\varepsilon_y$: with the label, $\hat\varepsilon_\varnothing$: without",
+                     x=0.01, ha="left", fontsize=9)
     write_picture(out / "guidance.png", figure)
-    answer = (f"{title}, {recognised[-1]:.0%} at w = {scales[-1]} (real digits: {real:.0%}).  The "
-              f"samples of a digit become more alike: their variance falls from {variety[1]:.0%} "
-              f"of real digits' at w = {scales[1]} to {variety[-1]:.0%} at w = {scales[-1]}.")
+    answer = (f"The samples recognised as the requested digit are {recognised[0]:.0%} without the "
+              f"label, {recognised[1]:.0%} with it, and {recognised[-1]:.0%} with the guidance "
+              f"weight w = {scales[-1]} (of real digits {real:.0%}).  In ε̂ = ε̂_∅ + (1 + w)·(ε̂_y − "
+              "ε̂_∅), −1 ignores the label, 0 uses it, and more amplifies what it changes.")
     finish(out, answer, seed, w=scales, samples=10 * draws,
            recognised_as_requested=recognised.tolist(), real_digits_recognised=real,
            variance_relative_to_real=variety.tolist())

@@ -67,15 +67,23 @@ def main(out, seed, quick, run, pair=(11, 5), pairs=20, steps=50):
         greys[name] = grey_share(middle)
 
     # %%
-    chosen = f"t = {times[2]}"
-    title = (f"Half-way, {greys['pixels']:.0%} of the ink is grey in the mean of the pixels, "
-             f"{greys[chosen]:.0%} if mixed at {chosen} and denoised")
-    answer = (f"Another digit, if they are mixed as x_t and denoised.  {title} (in real digits "
-              f"{greys['digits']:.0%}).")
-    figure, (ax,) = plot.new_figure(1, 8, 4.75)
-    columns = ["λ = 0", "", "¼", "", "½", "", "¾", "", "λ = 1"]
-    draw_table(ax, np.stack(list(rows.values())), columns, list(rows))
-    ax.set_title(title, loc="left", fontsize=11)
+    chosen, signal = f"t = {times[2]}", run.schedule.alpha_bar[times]
+    title = "With enough noise, mixing and denoising gives one digit, not two at once"
+    answer = ("Another digit, if the two are mixed as x_t and denoised: half-way, "
+              f"{greys[chosen]:.0%} of the ink is grey at {chosen}, {greys['digits']:.0%} in real "
+              f"digits, and {greys['pixels']:.0%} in the mean of the pixels.  The larger t, the "
+              f"less of the two digits is left: at t = {times[-1]}, where ᾱ_t = {signal[-1]:.2f}, "
+              "even λ = 0 and 1 need not end in the original digits.")
+    names = ["pixels mixed,\nno noise",
+             *[f"t = {t},\n{share:.0%} signal" for t, share in zip(times, signal)]]
+    figure, (ax,) = plot.new_figure(1, 9, 5.35)
+    columns = ["first digit\nλ = 0", "", "¼", "", "½", "", "¾", "", "second digit\nλ = 1"]
+    draw_table(ax, np.stack(list(rows.values())), columns, names)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel("λ: share of the second digit; signal: $\\bar\\alpha_t$ in "
+                     r"$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$." "\n"
+                     "With little signal left the chain may end in any digit, also at λ = 0 and 1.",
+                     x=0.01, ha="left", fontsize=9)
     write_picture(out / "interpolate.png", figure)
     finish(out, answer, seed, pairs=pairs, grey_share=greys)
 

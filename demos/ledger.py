@@ -1,13 +1,14 @@
-"""How large and how noisy is each term of the ELBO?
+"""Where do the nats of −ELBO go, term by term?
 
     python demos/ledger.py                  # --steps N: training steps
 
 −ELBO is a sum of T + 1 terms, and the ledger has every one of them.  With a small MLP trained on
 eight Gaussians, four panels show
-* how large each L_{t−1} is, beside that of the exact denoiser, the smallest possible;
+* the running sum of all terms, L_T first and L_0 last, and that of the exact denoiser;
 * the weight of each squared error in the ELBO, which L_simple replaces by 1;
 * the standard deviation of each term in the two forms of the ELBO (Luo 44 and 58);
 * the excess of −ELBO over the data's entropy for three choices of σ_t², exact, for Gaussian data.
+The data are real-valued, so L_0 = −E log p_θ(x_0 | x_1) is that of a density, and may be negative.
 Writes ledger.png and report.json, which also has the network's −ELBO with four choices of σ_t².
 """
 # %%
@@ -41,37 +42,70 @@ def gap(schedule, variance, data_var=0.25):
 
 # %% The four panels.
 def draw_terms(ax, mean, exact):
-    """L_{t−1} for t = 2…T; returns the t up to which they add up to half of Σ L_{t−1}."""
+    """The running sum of the terms, L_T first and L_0 last: each bar adds one term or a block.
+
+    mean, exact: (T + 1,) nats, of the network and of the exact denoiser.  Returns the t up to
+    which the L_{t−1} add up to half of their sum.
+    """
     T = len(mean) - 1
-    t = np.arange(2, T + 1)
-    cumulative = np.cumsum(mean[1:T]) / mean[1:T].sum()
-    half = int(t[np.argmax(cumulative >= 0.5)])
-    ax.plot(t, mean[1:T], color=plot.MODEL, linewidth=2)
-    ax.plot(t, exact[1:T], color=plot.EXACT, linewidth=1)
-    ax.text(3.5, 1.3 * mean[3], "the network", color=plot.MODEL, fontsize=11)
-    ax.text(2.2, exact[6], "the exact\ndenoiser", color=plot.EXACT, fontsize=11, va="top")
-    ax.set(xscale="log", yscale="log", xlabel="t", ylabel=r"$L_{t-1}$, nats", ylim=(1e-5, None))
-    ax.set_title(f"The terms t = 2…{half} of {T} hold half of $\\sum L_{{t-1}}$", loc="left")
+    names, columns = ["$L_T$"], [slice(T, T + 1)]
+    starts = [2 ** i for i in range(T) if 2 ** i < T]  # column k is L_k, so t = k + 1
+    for first in reversed(starts):
+        last = min(2 * first, T)
+        names.append(f"t = {first + 1}…{last}" if first + 1 < last else f"t = {last}")
+        columns.append(slice(first, last))
+    names, columns = [*names, "$L_0$", "sum: −ELBO"], [*columns, slice(0, 1)]
+    nats = np.array([mean[block].sum() for block in columns])
+    tops = np.cumsum(nats)
+    exact_tops = np.cumsum([exact[block].sum() for block in columns])
+    rows = np.arange(len(names))
+    colours = [plot.OTHERS[0], *[plot.MODEL] * len(starts), plot.OTHERS[1], plot.FAINT]
+    widths, lefts = np.append(nats, tops[-1]), np.append(tops - nats, 0)
+    ax.barh(rows, widths, left=lefts, color=colours)
+    ends = np.append(exact_tops, exact_tops[-1])
+    ax.vlines(ends, rows - 0.4, rows + 0.4, color=plot.EXACT, linewidth=2)
+    for row, width, left in zip(rows, widths, lefts):
+        ax.text(max(left, left + width, ends[row]), row, f"  {width:.2g}".replace("-", "−"),
+                va="center", fontsize=10)
+    ax.text(0.98, 0.97, "black: the sum for the exact denoiser,\nthe smallest possible",
+            ha="right", va="top", fontsize=10, transform=ax.transAxes)
+    ax.text(0.98, 0.83, "$L_T$: prior matching", color=plot.OTHERS[0], ha="right", va="top",
+            fontsize=10, transform=ax.transAxes)
+    ax.text(0.98, 0.76, "$L_{t-1}$: denoising matching", color=plot.MODEL, ha="right", va="top",
+            fontsize=10, transform=ax.transAxes)
+    ax.text(0.98, 0.69, "$L_0$: reconstruction (of a density,\nso it may be negative)",
+            color=plot.OTHERS[1], ha="right", va="top", fontsize=10, transform=ax.transAxes)
+    ax.set(yticks=rows, ylim=(len(rows) - 0.4, -0.6), xlabel="running sum of the terms, nats",
+           xlim=(min(0, tops.min()) - 0.1, 1.12 * max(tops.max(), exact_tops.max())))
+    ax.set_yticklabels(names, fontsize=10)
+    ax.tick_params(axis="y", length=0)
+    half = 2 + int(np.argmax(np.cumsum(mean[1:T]) >= 0.5 * mean[1:T].sum()))
+    ax.set_title(f"Half of $\\sum L_{{t-1}}$ is in the steps t = 2…{half} of {T}", loc="left")
     return half
 
 
-def draw_weights(ax, schedule):
-    """The weights of the squared errors, t = 2…T; returns largest/smallest for the linear β."""
-    T, t = schedule.T, np.arange(2, schedule.T + 1)
-    for make, label, colour, at in ((linear, "linear β", plot.MODEL, 5),
-                                    (cosine, "cosine", plot.OTHERS[1], T // 2),
-                                    (log_snr_uniform, "uniform in log SNR", plot.OTHERS[0], 2)):
-        weight = simple_weights(make(T))
-        is_above = make is linear  # the label, of its line
-        ax.plot(t, weight[2:], color=colour, linewidth=2)
-        ax.text(at, weight[at] * (1.12 if is_above else 0.93), label, color=colour, fontsize=11,
-                va="bottom" if is_above else "top")
-    weight = simple_weights(schedule)[2:]
-    ratio = weight.max() / weight.min()
-    ax.set(xscale="log", yscale="log", xlabel="t", ylim=(0.01, 1),
+def draw_weights(ax, T=1000):
+    """The weights of the squared errors, t = 1…T, with σ_t² = β_t; returns largest/smallest."""
+    t, ratio = np.arange(1, T + 1), {}
+    for make, label, colour in ((linear, "linear β", plot.MODEL),
+                                (cosine, "cosine", plot.OTHERS[1]),
+                                (log_snr_uniform, "uniform in log SNR", plot.OTHERS[0])):
+        weight = simple_weights(make(T))[1:]
+        ratio[make.__name__] = weight.max() / weight.min()
+        ax.plot(t, weight, color=colour, linewidth=2, label=label)
+    weight = simple_weights(cosine(T))
+    lowest = 1 + int(weight[1:].argmin())
+    first, least, last = f"{weight[1]:.1f}", f"{weight[lowest]:.3f}", f"{weight[T]:.1f}"
+    for at, number, x, y in ((1, first, 3, 0.45), (lowest, least, 200, 0.0015),
+                             (T, last, 300, 500)):
+        ax.plot(at, weight[at], "o", color=plot.OTHERS[1], clip_on=False)
+        ax.text(x, y, f"{number} at t = {at}", color=plot.OTHERS[1], ha="center", va="center")
+    ax.axhline(1, color=plot.EXACT, linewidth=1)
+    ax.text(2, 1.2, "$L_{simple}$: 1 for every t", va="bottom")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.1, 1))
+    ax.set(xscale="log", yscale="log", xlabel=f"t, of T = {T}", ylim=(5e-4, 3 * weight[T]),
            ylabel=r"weight of $\|\varepsilon-\varepsilon_\theta\|^2$ in the ELBO")
-    ax.set_title(f"$L_{{simple}}$ ignores weights that differ {ratio:.0f}-fold (linear β)",
-                 loc="left")
+    ax.set_title(f"$L_{{simple}}$ replaces weights of {least} to {last} by 1 (cosine)", loc="left")
     return ratio
 
 
@@ -85,14 +119,15 @@ def draw_noise(ax, first, second):
     sums = first.sum(1).std(), second.sum(1).std()
     ax.plot(first.std(0), color=plot.OTHERS[0], linewidth=2)
     ax.plot(second.std(0)[:-1], color=plot.MODEL, linewidth=2)
-    ax.text(0.35, 0.85, f"first form (Luo 44); their sum: {sums[0]:.2f}", color=plot.OTHERS[0],
-            fontsize=11, transform=ax.transAxes)
-    ax.text(0.35, 0.72, f"second form (Luo 58); their sum: {sums[1]:.2f}", color=plot.MODEL,
-            fontsize=11, transform=ax.transAxes)
-    ax.set(yscale="log", xlabel="term k (0: $L_0$, $T$: $L_T$)", ylabel="standard deviation, nats")
+    ax.text(0.35, 0.76, "first form: differences of log-densities\n"
+            f"(Luo 44); std of their sum: {sums[0]:.2f}", color=plot.OTHERS[0], fontsize=11,
+            transform=ax.transAxes)
+    ax.text(0.35, 0.6, f"second form: KLs (Luo 58);\nstd of their sum: {sums[1]:.2f}",
+            color=plot.MODEL, fontsize=11, transform=ax.transAxes)
+    ax.set(yscale="log", xlabel="index of the term: $L_0$ at 0, $L_T$ at $T$",
+           ylabel="standard deviation (std), nats")
     than = "less" if sums[0] < sums[1] else "more"
-    ax.set_title(f"First form: each term ~{by_term:.0f} times noisier, yet the sum {than} noisy",
-                 loc="left", fontsize=11)
+    ax.set_title(f"First form: every term is noisier, yet the sum is {than} noisy", loc="left")
     return by_term, sums
 
 
@@ -107,15 +142,16 @@ def draw_variances(ax, largest):
             ax.plot(Ts, nats, color=colour, linewidth=2, linestyle=style)
             at_largest[make.__name__, variance] = nats[-1]
     ax.axhline(limit, color=plot.FAINT, zorder=0)
-    ax.text(Ts[-1], limit - 0.03, f"Euler's constant/2 = {limit:.4f}", ha="right", va="top",
-            fontsize=11)
-    ax.text(110, 1.3, r"$\tilde\beta_t$ (dashed: cosine)", color=plot.MODEL, fontsize=11)
-    ax.text(Ts[0], 0.09, r"$\beta_t$", color=plot.OTHERS[1], fontsize=11)
-    ax.text(200, 0.04, "the exact reverse variance: 0", color=plot.EXACT, fontsize=11)
+    ax.text(Ts[-1], limit - 0.03, f"limit: Euler's constant/2 = {limit:.3f}", ha="right",
+            va="top", fontsize=11)
+    ax.text(110, 1.3, r"$\sigma_t^2 = \tilde\beta_t$", color=plot.MODEL, fontsize=11)
+    ax.text(Ts[0], 0.09, r"$\sigma_t^2 = \beta_t$", color=plot.OTHERS[1], fontsize=11)
+    ax.text(200, 0.04, "exact variance of $x_{t-1}$ given $x_t$: 0", color=plot.EXACT, fontsize=11)
+    ax.text(0.98, 0.95, "solid: linear β, dashed: cosine\ndata N(0, ¼), exact denoiser", ha="right",
+            va="top", transform=ax.transAxes)
     ax.set(xscale="log", xlabel="T", ylabel="−ELBO − entropy, nats per dimension",
            ylim=(-0.03, 2))
-    cost = at_largest["linear", "beta_tilde"]
-    ax.set_title(f"$\\sigma_t^2 = \\tilde\\beta_t$ still costs {cost:.3f} nats at T = {largest:,}",
+    ax.set_title(r"With $\sigma_t^2 = \tilde\beta_t$ more steps do not make the bound tight",
                  loc="left")
     return at_largest
 
@@ -146,9 +182,9 @@ def main(out, seed, quick, steps):
         nats[name] = -ledger(schedule, network.denoiser, x_0, same_rng, variance).elbo[0]
 
     # %% The picture.
-    figure, ((terms, weights), (noise, variances)) = plot.new_figure(2, 5.6, 4, rows=2)
+    figure, ((terms, weights), (noise, variances)) = plot.new_figure(2, 5.6, 4.2, rows=2)
     half = draw_terms(terms, second.per_t()[0], exact)
-    weight_ratio = draw_weights(weights, schedule)
+    weight_ratio = draw_weights(weights)
     by_term, sums = draw_noise(noise, first, second.terms)
     costs = draw_variances(variances, largest)
     write_picture(out / "ledger.png", figure)
@@ -156,14 +192,18 @@ def main(out, seed, quick, steps):
     listed = ", ".join(f"{name} {value:.3f}" for name, value in nats.items())
     print(f"−ELBO in nats by σ_t²: {listed}; entropy {data.entropy():.3f}, "
           f"exact denoiser with β {exact.sum():.3f}")
+    parts = {name: mean for name, (mean, _) in second.summary().items()}
     with_beta_tilde, with_beta = (costs["linear", name] for name in ("beta_tilde", "beta"))
-    answer = (f"The terms t = 2…{half} of {T} hold half of Σ L_{{t−1}}.  The weights that "
-              f"L_simple ignores differ {weight_ratio:.0f}-fold.  A term of the first form is "
-              f"{by_term:.0f} times noisier than one of the second (median), but the sum of its "
-              f"terms is {sums[0] / sums[1]:.1f} times as noisy.  For N(0, ¼) and T = {largest}, "
-              f"exactly, σ_t² = β̃_t costs {with_beta_tilde:.4f} nats, and β_t {with_beta:.1g}.")
+    answer = (f"Of {parts['sum L_{t-1}']:.2f} nats in Σ L_{{t−1}} the terms t = 2…{half} of {T} "
+              f"hold half; L_T adds {parts['L_T']:.1g}, and L_0, of a density, is "
+              f"{parts['L_0']:.2f}.  ".replace("-", "−") +
+              f"With σ_t² = β̃_t and the exact denoiser the bound stays "
+              f"{with_beta_tilde:.2f} nats below the likelihood of N(0, ¼) at T = {largest:,}.")
     finish(out, answer, seed, nats_by_variance=nats, entropy=data.entropy(),
-           exact_optimum=exact.sum(), std_of_sum_first_and_second=sums)
+           exact_optimum=exact.sum(), std_of_sum_first_and_second=sums, terms=parts,
+           t_of_half_the_sum=half, weights_largest_over_smallest=weight_ratio,
+           std_of_a_term_first_over_second=by_term,
+           cost_of_beta_tilde_and_beta=[with_beta_tilde, with_beta])
 
 
 if __name__ == "__main__":

@@ -45,47 +45,46 @@ def main(out, seed, quick):
         largest = max(largest, abs(product - exact).max() / exact.max())
 
     # %% Four t, all with the same x_0, and with an x_t 1.5 standard deviations below its mean.
-    figure, axes = plot.new_figure(2, 4.2, 2.5, rows=2)
+    figure, axes = plot.new_figure(2, 4.2, 2.6, rows=2)
+    titles = {1: "$t = 1$: $x_{t-1}$ is $x_0$ itself", 2: "$t = 2$: $x_0$ tells more than $x_t$",
+              5: "$t = 5$: both tell about the same",
+              10: "$t = T = 10$: $x_t$ tells almost nothing"}
     x_0, shares = np.full((1, 1), 1.0), {}
     for ax, t in zip(axes.flat, (1, 2, 5, 10)):
         x_t = diffuse(schedule, x_0, t, np.full((1, 1), -1.5))
         if t == 1:
             point = posterior(schedule, x_t, t, x_0)
             likelihood = np.exp(forward_step(schedule, x, t).log_prob(np.full_like(x, x_t)))
+            ax.plot(x, likelihood, color=LIKELIHOOD)
             # 0 if q(x_0 | x_1, x_0) is the point x_0
             largest = max(largest, abs(point.mean - x_0).max() + point.var)
             ax.plot([point.mean[0, 0]] * 2, [0, 2.6], color=plot.EXACT, linestyle="--")
         else:
             prior, likelihood, product, exact = by_bayes(schedule, x, x_0, x_t, t)
-            ax.plot(x, prior, color=PRIOR)
-            ax.fill_between(x[:, 0], product, color=PRODUCT, alpha=0.4, linewidth=0)
-            ax.plot(x, exact, color=plot.EXACT, linestyle="--")
-        ax.plot(x, likelihood, color=LIKELIHOOD)
+            ax.plot(x, prior, color=PRIOR, label="prior $q(x_{t-1}|\\,x_0)$: what $x_0$ tells")
+            ax.plot(x, likelihood, color=LIKELIHOOD,
+                    label="likelihood $q(x_t\\,|\\,x_{t-1})$: what $x_t$ tells")
+            ax.fill_between(x[:, 0], product, color=PRODUCT, alpha=0.4, linewidth=0,
+                            label="prior × likelihood, normalised")
+            ax.plot(x, exact, color=plot.EXACT, linestyle="--",
+                    label="closed form of $q(x_{t-1}|\\,x_t, x_0)$")
         # 1/β̃_t = 1/(1 − ᾱ_{t−1}) + α_t/β_t, and the prior's share of it is β_t/(1 − ᾱ_t)
         shares[t] = float(schedule.beta[t] / schedule.one_minus_alpha_bar[t])
         ax.set(xlim=(-2.4, 3.2), ylim=(0, None), yticks=[], xticks=[x_0[0, 0], x_t[0, 0]],
                xticklabels=["$x_0$", "$x_t$"])
         for tick, colour in zip(ax.get_xticklabels(), (PRIOR, LIKELIHOOD)):
             tick.set(color=colour, fontsize=11)
-        ax.set_title(f"$t = {t}$: the prior has {100 * shares[t]:.3g} % of the precision",
-                     loc="left", fontsize=10)
-    axes[0, 0].text(1.1, 2.2, "all mass on $x_0$")
-    axes[0, 0].text(0.4, 1.2, "$q(x_t\\,|\\,x_{t-1})$\nlikelihood of $x_{t-1}$", color=LIKELIHOOD,
-                    ha="right")
-    axes[1, 0].text(1.35, 0.47, "$q(x_{t-1}|\\,x_0)$\nprior", color=PRIOR)
-    axes[1, 0].text(-1.12, 0.47, "likelihood", color=LIKELIHOOD, ha="right")
-    axes[1, 0].text(0.5, 0.85, "product", color=PRODUCT)
-    axes[1, 0].text(0.5, 0.75, "closed form, dashed")
-    figure.suptitle("Prior × likelihood, normalised, is $q(x_{t-1}|\\,x_t, x_0)$", x=0.01,
-                    ha="left")
-    figure.supxlabel("precision: 1/variance; those of prior and likelihood add up to the product's",
-                     x=0.01, ha="left", fontsize=9)
+        ax.set_title(titles[t], loc="left", fontsize=11)
+    axes[0, 0].text(1.1, 2.2, "all probability at $x_0$")
+    figure.suptitle("Prior × likelihood = what is known about $x_{t-1}$, given $x_t$ and $x_0$",
+                    x=0.01, ha="left")
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2,
+                  frameon=False)
     write_picture(out / "posterior.png", figure)
 
-    answer = (f"A Gaussian, the normalised product of a prior, q(x_{{t−1}} | x_0), and a "
-              f"likelihood, q(x_t | x_{{t−1}}).  The prior has {shares[2]:.0%} of its precision "
-              f"at t = 2, {shares[5]:.0%} at t = 5 and {shares[10]:.1%} at t = T = 10.  The "
-              f"closed form agrees with the product on a grid to {largest:.0e} of its peak.")
+    answer = ("A Gaussian: the product of the prior q(x_{t−1} | x_0) and the likelihood "
+              "q(x_t | x_{t−1}), normalised.  It lies between the two, nearer to the narrower one, "
+              "and the closed form (dashed) agrees with the product on a grid.")
     finish(out, answer, seed, largest_difference=largest, prior_share_of_precision=shares)
 
 

@@ -66,10 +66,11 @@ def main(out, seed, quick, run, n):
     title = f"The first {sent[quarter]:.0%} of the bits remove three quarters of the error"
     ax.set_title(title, loc="left")
     write_picture(out / "rate_distortion.png", figure)
-    answer = (f"Those that are sent first.  {title}; the last {1 - sent[two_levels]:.0%} describe "
-              f"differences of less than two grey levels.  A digit takes {bits:.0f} bits.")
+    answer = (f"Those that are sent first: the first {sent[quarter]:.0%} of the bits remove three "
+              f"quarters of the error.  The last {1 - sent[two_levels]:.0%} describe differences "
+              "of less than two grey levels.")
     finish(out, answer, seed, digits=len(ledger.terms), steps_of_training=run.state.step,
-           rate=rate[1:].tolist(), distortion=distortion[1:].tolist())
+           bits_of_a_digit=bits, rate=rate[1:].tolist(), distortion=distortion[1:].tolist())
 
 
 if __name__ == "__main__":

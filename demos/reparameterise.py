@@ -22,6 +22,9 @@ from tinyddpm.app import plot
 from tinyddpm.app.console import write_picture
 
 OURS, REINFORCE, BASELINE = "reparameterised", "REINFORCE", "REINFORCE, baseline"
+FORMULAS = {OURS: r"reparameterised: $\nabla f(\mu+\sigma\varepsilon)$",
+            REINFORCE: r"REINFORCE: $f(z)\,\nabla_\mu\log N(z;\mu,\sigma^2)$",
+            BASELINE: r"REINFORCE, baseline: $(f(z)-E[f])\,\nabla_\mu\log N(z;\mu,\sigma^2)$"}
 COLOURS = {OURS: plot.MODEL, REINFORCE: plot.OTHERS[0], BASELINE: plot.OTHERS[1]}
 
 
@@ -66,7 +69,7 @@ def exact_variances(m, var, D):
 def main(out, seed, quick):
     rng, m, var, n = np.random.default_rng(seed), 1.0, 1.0, 400 if quick else 4000
     dimensions, D_shown = (1, 4, 16, 64, 256, 784), 16
-    figure, (left, right) = plot.new_figure(2, 4.2, 3.6)
+    figure, (left, right) = plot.new_figure(2, 4.2, 3.9)
 
     # %% n draws in more and more dimensions: their average and their variance.
     furthest, measured = 0.0, {}
@@ -87,32 +90,35 @@ def main(out, seed, quick):
 
     # %% The picture: exact lines, measured dots.
     left.axhline(m, color=plot.EXACT, linewidth=0.8, linestyle="--")
-    left.set(xscale="log", xlim=(10, n), ylim=(m - 7, m + 7), xlabel="draws", yticks=[m],
+    left.set(xscale="log", xlim=(10, n), ylim=(m - 7, m + 7), xlabel="number of draws", yticks=[m],
              yticklabels=["exact"])
-    left.set_title(f"average of the draws, one of {D_shown} coordinates\n"
-                   f"(bands: ± 2 standard errors)", loc="left", fontsize=10)
+    left.set_title(f"average of the estimates in {D_shown} dimensions\n"
+                   f"(one coordinate; bands: ± 2 standard errors)", loc="left", fontsize=10)
     grid = range(1, 1001)
     for name, colour in COLOURS.items():
         lines = [exact_variances(m, var, D)[name] for D in grid]
-        right.plot(grid, lines, color=colour, linewidth=1.2)
+        right.plot(grid, lines, color=colour, linewidth=1.2, label=FORMULAS[name])
         dots = [measured[name, D] for D in dimensions]
         right.plot(dimensions, dots, "o", color=colour, markersize=5)
     right.set(xscale="log", yscale="log", xlabel="dimensions", ylim=(0.3, 4e6))
-    right.set_title("variance of one draw\n(lines: exact, dots: measured)", loc="left", fontsize=10)
+    right.set_title("variance of the estimate from one draw\n(lines: exact, dots: measured)",
+                    loc="left", fontsize=10)
     for name, x, y in zip(COLOURS, (30, 1.2, 30), (1.6, 2e3, 15)):
         right.text(x, y, name, color=COLOURS[name])
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower left", ncols=2,
+                  frameon=False, alignment="left",
+                  title=r"Estimates of $\nabla_\mu E[f(z)]$ from $z = \mu+\sigma\varepsilon$, here "
+                        r"with $f(z) = \frac{1}{2}\Vert z\Vert^2$")
     last = dimensions[-1]
     ratio = {name: measured[name, last] / measured[OURS, last] for name in COLOURS}
     exact_ratio = {name: exact[name] / exact[OURS] for name in COLOURS}
-    title = (f"In {last} dimensions, REINFORCE has {ratio[REINFORCE]:,.0f} times the variance\nof "
-             f"the reparameterised gradient, and {ratio[BASELINE]:,.0f} times with a baseline")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle("A gradient through the draw is far less noisy than REINFORCE", x=0.01,
+                    ha="left")
     write_picture(out / "reparameterise.png", figure)
     answer = ("Because the gradient then passes through the draw, and its estimate has little "
-              f"variance.  In {last} dimensions the unbiased alternative, REINFORCE, has "
-              f"{ratio[REINFORCE]:,.0f} times the variance (exactly {exact_ratio[REINFORCE]:,.0f} "
-              f"times), and with a baseline {ratio[BASELINE]:,.0f} times "
-              f"({exact_ratio[BASELINE]:,.0f}).")
+              f"variance.  In {last} dimensions the alternative, REINFORCE, has "
+              f"{ratio[REINFORCE]:,.0f} times the variance, and {ratio[BASELINE]:,.0f} times with "
+              "a baseline (E[f], subtracted from f).")
     finish(out, answer, seed, draws=n, furthest_average_in_standard_errors=furthest,
            variance_ratio=ratio, exact_variance_ratio=exact_ratio)
 

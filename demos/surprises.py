@@ -118,10 +118,11 @@ def draw_schedules(ax):
         ax.plot(t / schedule.T, schedule.alpha_bar, color=colour, linewidth=width)
     ax.text(1, alpha_bar_T - 0.03, "T = 50 with the β\nof T = 1000", color=plot.MODEL, ha="right",
             va="top", fontsize=11)
-    ax.text(0.5, 0.14, "T = 1000, and\nT = 50 with β × 20", fontsize=11, va="bottom")
-    ax.set(xlabel="t/T", ylabel=r"$\bar\alpha_t$", ylim=(0, 1.02))
-    ax.set_title(f"With the β of another T, $x_T$ keeps {alpha_bar_T:.0%} of the variance",
-                 loc="left")
+    ax.text(0.5, 0.14, "T = 1000 (grey), and\nT = 50 with β × 20", fontsize=11, va="bottom")
+    ax.set(xlabel="t/T", ylabel=r"$\bar\alpha_t$: share of $x_0$'s variance that is left",
+           ylim=(0, 1.02))
+    ax.set_title(f"With the β of another T, $x_T$ keeps {alpha_bar_T:.0%} of the data's variance",
+                 loc="left", fontsize=11.5)
     return alpha_bar_T, L_T
 
 
@@ -133,10 +134,11 @@ def draw_equations(ax, Ts):
     ax.plot(Ts, rows[:, 2], "o-", color=plot.MODEL, linewidth=2)
     ax.plot(Ts, rows[:, 0], "o-", color=plot.EXACT, linewidth=2)
     ax.text(Ts[-2], 0.5 * rows[-2, 2], "Luo 45", color=plot.MODEL, fontsize=11, va="top")
-    ax.text(Ts[0], 1.25 * by_58, "Luo 44 and 58", fontsize=11, va="bottom")
-    ax.set(xscale="log", yscale="log", xlabel="T", ylabel=r"$-$ELBO, nats", ylim=(0.5, None))
-    ax.set_title(f"Luo 45 is not the ELBO: {closed_form:.0f} nats too large at T = {Ts[-1]}",
-                 loc="left")
+    ax.text(Ts[0], 1.25 * by_58, "Luo 44 and Luo 58: the right value", fontsize=11, va="bottom")
+    ax.set(xscale="log", yscale="log", xlabel="T", ylabel=r"$-$ELBO for $x_0 = 0.5$, nats",
+           ylim=(0.5, None))
+    ax.set_title(f"Equation 45 of Luo's review is {closed_form:.0f} nats off at T = {Ts[-1]}",
+                 loc="left", fontsize=11.5)
     return rows[-1]
 
 
@@ -150,20 +152,24 @@ def draw_mistakes(ax, T):
               f"{shift[1]:.1e}, {relative[0]:.2f} and {relative[1]:.2f} standard errors of "
               f"100,000 samples")
     largest = max((shift / error).max() for shift in shifts.values())
-    ax.axvspan(1e-9, 1, color=plot.FAINT, alpha=0.25, linewidth=0)
-    ax.axvspan(2 * error[1], 1, color=plot.DATA, alpha=0.2, linewidth=0)
-    ax.text(2e-9, -0.8, "found by the exact recursion", fontsize=11, va="center")
-    ax.text(1, -0.8, "by samples ", color=plot.DATA, fontsize=11, va="center", ha="right")
     for row, shift in enumerate(shifts.values()):
-        ax.plot(shift, [row, row], "o", color=plot.MODEL, markersize=8)
-        style = dict(color=plot.MODEL, fontsize=11, ha="center")
-        ax.text(shift[0], row - 0.15, "mean", va="bottom", **style)
-        ax.text(shift[1], row + 0.17, "std", va="top", **style)
+        which = int((shift / error).argmax())
+        moment = ("mean", "standard deviation")[which]
+        ax.plot(shift[which] / error[which], row, "o", color=plot.MODEL, markersize=9,
+                clip_on=False)
+        ax.text(shift[which] / error[which] + 0.1, row, f"{moment} off by {shift[which]:.0e}",
+                color=plot.MODEL, fontsize=11, va="center")
+    ax.axvspan(2, 3, color=plot.DATA, alpha=0.2, linewidth=0)
+    ax.text(2.5, -0.75, "100,000 samples\nshow an error", color=plot.DATA, fontsize=11,
+            va="center", ha="center")
+    ax.text(0.1, -0.75, "an exact recursion shows\nall three (above 1e-9)", fontsize=11,
+            va="center")
     names = [name.replace(" at ", "\nat ").replace(" a ", " a\n") for name in shifts]
-    ax.set(xscale="log", xlim=(1e-12, 1), ylim=(2.5, -1.2), yticks=range(3), yticklabels=names,
-           xlabel="error of the samples' mean and standard deviation")
+    ax.set(xlim=(0, 3), ylim=(2.5, -1.2), yticks=range(3), yticklabels=names, xticks=range(4),
+           xlabel="error of the sampler, in standard errors of 100,000 samples")
     ax.tick_params(axis="y", length=0, labelsize=11)
-    ax.set_title("100,000 samples do not show three mistakes", loc="left")
+    ax.set_title("Three mistakes in a sampler do not show in 100,000 samples", loc="left",
+                 fontsize=11.5)
     return shifts, error, largest
 
 
@@ -177,10 +183,13 @@ def draw_float32(ax):
     ax.plot(range(1, 1001), relative, color=plot.MODEL, linewidth=1)
     ax.axhline(round_off, color=plot.EXACT)
     ax.text(1, round_off * 1.3, "the round-off of float32", fontsize=11, va="bottom")
+    ax.text(5, relative[0], "tables computed in float32", color=plot.MODEL, fontsize=11,
+            va="bottom")
     ax.set(xscale="log", yscale="log", xlabel="t", ylabel=r"relative error of $1-\bar\alpha_t$",
            ylim=(1e-8, 1e-3))
     digits = np.log10(relative.max() / round_off)
-    ax.set_title(f"float32 tables lose {digits:.1f} digits of $1-\\bar\\alpha_t$", loc="left")
+    ax.set_title(f"float32 loses {digits:.0f} of its 7 digits of $1-\\bar\\alpha_t$ at small t",
+                 loc="left", fontsize=11.5)
     return float(relative[0])
 
 
@@ -192,14 +201,14 @@ def main(out, seed, quick):
     shifts, error, largest = draw_mistakes(mistakes, T)
     relative_error = draw_float32(cancellation)
     write_picture(out / "surprises.png", figure)
-    answer = (f"The linear β of T = 1000 used with T = 50: x_T keeps {alpha_bar_T:.1%} of the "
-              f"data's variance.  Luo's equation 45: off by {closed_form:.1f} nats at T = "
-              f"{Ts[-1]}.  Tests by samples: three mistakes in a sampler change mean and standard "
-              f"deviation by at most {largest:.1f} standard errors of 100,000 samples.  Tables in "
-              f"float32: 1 − ᾱ_1 is off by {relative_error:.1e}, relative.")
+    answer = (f"The β of T = 1000, used with T = 50, leaves {alpha_bar_T:.0%} of the data's "
+              f"variance in x_T; and equation 45 of Luo's review (2022) is off by "
+              f"{closed_form:.0f} nats at T = {Ts[-1]}.  Three mistakes in a sampler change its "
+              f"output by at most {largest:.1f} standard errors of 100,000 samples; and in float32 "
+              f"1 − ᾱ_1 is off by {relative_error:.0e}, relative.")
     finish(out, answer, seed, alpha_bar_T=alpha_bar_T, L_T_bits=L_T, by_58=by_58, by_44=by_44,
            by_45=by_45, closed_form=closed_form, relative_error=relative_error,
-           standard_errors=list(error),
+           standard_errors=list(error), largest_in_standard_errors=largest,
            shifts={name: list(shift) for name, shift in shifts.items()})
 
 
