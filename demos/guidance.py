@@ -113,14 +113,14 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
         images = to_images(drawn[:, :2].swapaxes(0, 1)).repeat(2, -1).repeat(2, -2)
         draw_table(ax, images, range(10) if scale == scales[0] else ())
         label = f"w = {scale}:\n{meanings[scale]}\n\nrecognised:\n{share:.0%}".replace("-", "−")
-        ax.set_ylabel(label, rotation=0, ha="right", va="center")
+        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     axes[0].set_title("requested digit", loc="left", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    figure.supxlabel("The guidance weight w goes beyond the guess with the label:  "
+    figure.supxlabel("w: guidance weight in  "
                      r"$\hat\varepsilon = \hat\varepsilon_\varnothing + "
                      r"(1+w)\,(\hat\varepsilon_y - \hat\varepsilon_\varnothing)$;  "
-                     r"$\hat\varepsilon_y$: with the label, $\hat\varepsilon_\varnothing$: without",
-                     x=0.01, ha="left", fontsize=9)
+                     r"$\hat\varepsilon_y$: guess with the label, "
+                     r"$\hat\varepsilon_\varnothing$: without it", x=0.01, ha="left", fontsize=9)
     write_picture(out / "guidance.png", figure)
     answer = (f"The samples recognised as the requested digit are {recognised[0]:.0%} without the "
               f"label, {recognised[1]:.0%} with it, and {recognised[-1]:.0%} with the guidance "

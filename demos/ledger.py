@@ -126,8 +126,8 @@ def draw_noise(ax, first, second):
             color=plot.MODEL, fontsize=11, transform=ax.transAxes)
     ax.set(yscale="log", xlabel="index of the term: $L_0$ at 0, $L_T$ at $T$",
            ylabel="standard deviation (std), nats")
-    than = "less" if sums[0] < sums[1] else "more"
-    ax.set_title(f"First form: every term is noisier, yet the sum is {than} noisy", loc="left")
+    than = "yet their sum is less" if sums[0] < sums[1] else "and their sum is more"
+    ax.set_title(f"First form: its terms are noisier, {than} noisy", loc="left")
     return by_term, sums
 
 
@@ -194,11 +194,11 @@ def main(out, seed, quick, steps):
           f"exact denoiser with β {exact.sum():.3f}")
     parts = {name: mean for name, (mean, _) in second.summary().items()}
     with_beta_tilde, with_beta = (costs["linear", name] for name in ("beta_tilde", "beta"))
+    L_0 = f"{parts['L_0']:.2f}".replace("-", "−")
     answer = (f"Of {parts['sum L_{t-1}']:.2f} nats in Σ L_{{t−1}} the terms t = 2…{half} of {T} "
-              f"hold half; L_T adds {parts['L_T']:.1g}, and L_0, of a density, is "
-              f"{parts['L_0']:.2f}.  ".replace("-", "−") +
-              f"With σ_t² = β̃_t and the exact denoiser the bound stays "
-              f"{with_beta_tilde:.2f} nats below the likelihood of N(0, ¼) at T = {largest:,}.")
+              f"hold half; L_T adds {parts['L_T']:.1g}, and L_0, of a density, is {L_0}.  With "
+              f"σ_t² = β̃_t and the exact denoiser the bound stays {with_beta_tilde:.2f} nats below "
+              f"the likelihood of N(0, ¼) at T = {largest:,}.")
     finish(out, answer, seed, nats_by_variance=nats, entropy=data.entropy(),
            exact_optimum=exact.sum(), std_of_sum_first_and_second=sums, terms=parts,
            t_of_half_the_sum=half, weights_largest_over_smallest=weight_ratio,
