@@ -13,8 +13,10 @@ from tinyddpm import (
     final_sample,
     linear,
     oracle,
+    prior_term,
     reverse,
     simple_weights,
+    step_term,
 )
 from tinyddpm.app.digits import mnist
 from tinyddpm.decoder import from_levels
@@ -137,6 +139,90 @@ def test_the_chain_is_the_recursion_of_dense_matrices(variance):
     assert likelihood == pytest.approx(dense_log_prob(x, m, P + sigma2[1] * np.eye(3)))
 
 
+def affine(x, t):
+    """A denoiser that is affine in each of two coordinates, and far from the best one."""
+    return x * [0.9, 0.2 + 0.1 * t] + [0.3, -0.5]
+
+
+def dense_path_kl(schedule, x_0, gain, offset, var):
+    """KL(q(x_{1:T}|x_0) ‖ p(x_{1:T}|x_0)), and log p(x_0), in one dimension, by T × T matrices.
+
+    p(x_0, …, x_T) has the precision matrix of x_T ~ N(0, 1) and of the residuals
+    x_{t−1} − gain·x_t − offset; x_{1:T} under q is a triangular matrix times the noises.
+    """
+    T = schedule.T
+    precision, pull = np.zeros((T + 1, T + 1)), np.zeros(T + 1)
+    precision[T, T] = 1
+    q_mean, factor = np.zeros(T + 1), np.zeros((T + 1, T))  # x = q_mean + factor @ noises
+    q_mean[0] = x_0
+    for t in range(1, T + 1):
+        residual = np.zeros(T + 1)
+        residual[t - 1], residual[t] = 1, -gain[t]
+        precision += np.outer(residual, residual) / var[t]
+        pull += residual * offset[t] / var[t]
+        q_mean[t] = np.sqrt(schedule.alpha[t]) * q_mean[t - 1]
+        factor[t] = np.sqrt(schedule.alpha[t]) * factor[t - 1]
+        factor[t, t - 1] = np.sqrt(schedule.beta[t])
+    covariance = np.linalg.inv(precision)
+    log_p = dense_log_prob(np.array([[x_0]]), covariance[:1] @ pull, covariance[:1, :1])[0]
+    p_mean = np.linalg.solve(precision[1:, 1:], pull[1:] - precision[1:, 0] * x_0)
+    q_cov, far = factor[1:] @ factor[1:].T, p_mean - q_mean[1:]
+    trace = np.trace(precision[1:, 1:] @ q_cov) - T
+    log_determinants = np.linalg.slogdet(precision[1:, 1:])[1] + np.linalg.slogdet(q_cov)[1]
+    return 0.5 * (trace - log_determinants + far @ precision[1:, 1:] @ far), log_p
+
+
+@both_variances
+@pytest.mark.parametrize("T", [1, 2, 3, 8])
+def test_path_kl_is_the_likelihood_minus_the_bound(T, variance):
+    """The KL, log p_θ(x_0) and the ELBO, each computed by itself (2.1).
+
+    The KL and log p_θ by dense matrices; each L_{t−1} by a sum over four Gauss–Hermite nodes,
+    which is exact, as the terms of an affine denoiser are quadratic in ε.
+    """
+    schedule, x_0 = cosine(T), np.array([[0.7, -1.2], [2.0, 0.0]])
+    sigma2 = variance_table(schedule, variance)
+    z, weight = np.polynomial.hermite_e.hermegauss(4)
+    weight = weight / weight.sum()
+    probe = np.array([[0.0, 0.0], [1.0, 1.0]])
+    found = oracle.path_kl(schedule, affine, x_0, variance)
+    assert found.shape == (2, T + 1)
+    for item, total in zip(x_0, found.sum(1)):
+        kl, log_p = 0.0, 0.0
+        for d in range(2):
+            gain, offset = np.zeros((2, T + 1))
+            for t in range(1, T + 1):
+                mean = mean_from_eps(schedule, probe, t, affine(probe, t))[:, d]
+                gain[t], offset[t] = mean[1] - mean[0], mean[0]
+            of_one, log_p_of_one = dense_path_kl(schedule, item[d], gain, offset, sigma2)
+            kl, log_p = kl + of_one, log_p + log_p_of_one
+        tiled, eps = np.tile(item, (4, 1)), np.tile(z[:, None], 2)
+        elbo = -prior_term(schedule, item[None])[0]
+        for t in range(1, T + 1):
+            elbo -= weight @ step_term(schedule, affine, tiled, t, eps, variance)
+        assert total == pytest.approx(kl, rel=1e-9)
+        assert total == pytest.approx(log_p - elbo, rel=1e-9)
+
+
+@both_variances
+def test_path_kl_of_the_exact_denoiser(variance):
+    """For Gaussian data log p_θ(x_0) and the ELBO are recursions; their difference is the KL."""
+    x_0 = np.array([[0.5], [-1.0], [3.0]])
+    for T in (1, 30, 1000):
+        schedule = cosine(T)
+        found = oracle.path_kl(schedule, DATA_1D.denoiser(schedule), x_0, variance).sum(1)
+        log_p = oracle.gaussian_log_likelihood(schedule, DATA_1D, x_0, variance)
+        elbo = -oracle.gaussian_terms(schedule, DATA_1D, x_0, variance).sum(1)
+        assert found == pytest.approx(log_p - elbo, abs=1e-9)
+
+
+def test_the_kl_of_paths_vanishes_where_the_model_is_the_reverse_of_q():
+    """For N(0, 1) and σ_t² = β_t, p_θ(x_t|x_{t−1}) is q(x_t|x_{t−1}): every term is 0."""
+    normal, x_0 = Mixture([1], [[0.0]], [[[1.0]]]), np.array([[-2.0], [0.3]])
+    terms = oracle.path_kl(SCHEDULE, normal.denoiser(SCHEDULE), x_0)
+    assert terms == pytest.approx(0, abs=1e-12)
+
+
 @both_variances
 def test_expected_terms_are_the_mean_of_the_items(variance):
     """The expectation of `gaussian_terms` over the data is `optimal_terms`.
@@ -170,6 +256,8 @@ def test_finite_data_is_a_mixture_of_points():
     (lambda: Mixture([1], [[0.0]], [[[0.0]]]).log_prob(np.zeros((1, 1))), "no density"),
     (lambda: Mixture([1, 1], 99 * np.eye(3)[:2], [1e-4 * np.eye(3)] * 2).entropy(), "lattice of"),
     (lambda: oracle.gaussian_chain(SCHEDULE, MIXTURE), "3 components"),
+    (lambda: oracle.path_kl(SCHEDULE, lambda x, t: x ** 3, np.zeros((1, 1))), "affine"),
+    (lambda: oracle.path_kl(SCHEDULE, lambda x, t: x[:, ::-1], np.zeros((1, 2))), "affine"),
     (lambda: FiniteData(np.zeros((0, 2))), "one finite point"),
     (lambda: FiniteData([[np.nan]]), "one finite point")])
 def test_what_has_no_answer_is_refused_in_a_sentence(make, message):
