@@ -22,7 +22,7 @@ from tinyddpm.app.console import one_sentence_for_mistakes, write_json
 
 HERE = Path(__file__).parent
 # In the order of the derivation.  The first one with an option --run trains the denoiser of digits.
-DEMOS = ("explore", "forward", "reparameterise", "posterior", "noise_or_image", "ledger",
+DEMOS = ("explore", "forward", "reparameterise", "posterior", "noise_or_image", "bound", "ledger",
          "surprises", "toys", "few_steps", "mnist", "denoise", "interpolate", "inpaint",
          "rate_distortion", "guidance", "ladder")
 INSTRUMENTS = ("benchmark", "judge", "kill_matrix")
