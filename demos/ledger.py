@@ -6,7 +6,7 @@
 eight Gaussians, four panels show
 * the running sum of all terms, L_T first and L_0 last, and that of the exact denoiser;
 * the weight of each squared error in the ELBO, which L_simple replaces by 1;
-* the standard deviation of each term in the two forms of the ELBO (Luo 44 and 58);
+* the standard deviation of each term in the two forms of the ELBO (Luo 44 and 58), σ_t² = β_t;
 * the excess of −ELBO over the data's entropy for three choices of σ_t², exact, for Gaussian data.
 The data are real-valued, so L_0 = −E log p_θ(x_0 | x_1) is that of a density, and may be negative.
 Writes ledger.png and report.json, which also has the network's −ELBO with four choices of σ_t².

@@ -3,10 +3,12 @@
     python demos/rate_distortion.py              # --run RUN: the run folder of a denoiser of digits
 
 Progressive coding (Ho §4.3, figure 5).  To send x_T, then x_{T−1} given x_T, and so on, down to
-x_t takes L_T + … + L_t bits, and the receiver's estimate of the digit is then x̂_0(x_t).  So sums
-of the ELBO's terms are a rate, and the error of x̂_0 is a distortion.  The data have 256 grey
-levels, so the rate counts real bits.  Writes rate_distortion.png, the curve of held-out digits
-and two of them as they are received, and report.json.
+x_t takes L_T + … + L_t bits with an ideal code, and the receiver's estimate of the digit is then
+x̂_0(x_t).  So sums of the ELBO's terms are a rate, and the error of x̂_0 is a distortion.  No bits
+are sent here: Ho calls it a proof of concept, because such a code is not tractable for data of
+many dimensions.  (The data have 256 grey levels, so −ELBO is a number of bits, not a density.)
+Writes rate_distortion.png, the curve of held-out digits and two of them as they would be received,
+and report.json.
 """
 # %%
 import numpy as np

@@ -26,7 +26,8 @@ L_T has no parameters.  If the variances are fixed, L_{t−1} is E‖μ̃_t − 
 constant (Ho 8).  Both means have the form (x_t − [β_t/√(1 − ᾱ_t)]·noise)/√α_t (Ho 11): μ̃_t with
 the true noise ε, μ_θ with the guess ε_θ.  x_t cancels in the difference, which leaves
 β_t²/(2σ_t²·α_t·(1 − ᾱ_t))·E‖ε − ε_θ‖² (Ho 12).  If the decoder is a density, L_0 has the same
-form, plus a constant.  So training comes down to *predicting the noise*.
+form, plus a constant.  So training comes down to *predicting the noise*.  (The L_0 of 256 levels
+is another function of ε_θ: see `simple_loss`.)
 
 All terms are in nats per item.  In a table of terms, column k is L_k: column 0 is L_0, column
 t − 1 is L_{t−1}, column T is L_T.
@@ -92,6 +93,9 @@ def simple_weights(schedule: Schedule, variance: Any = "beta") -> Array:
 
     L_simple sets these weights to 1 (Ho 14).  Entry t belongs to L_{t−1}, which in a table of
     terms is column t − 1; entry 0 is unused (zero).
+    With T = 1000 and σ_t² = β_t, Ho's schedule has the largest at t = 1, 0.5, and 0.005 to 0.01
+    from t = 100 on.  The cosine schedule has 0.5 at t = 1, 0.003 in the middle, and the largest,
+    499.5, at t = T, because there α_t is 0.001.
     If the decoder is a density, Σ_t weight_t·E‖ε − ε_θ‖² is −ELBO minus terms that training cannot
     change: L_T; for t = 1, (D/2)·log(2πσ_1²); and for each t ≥ 2 the KL of two Gaussians with equal
     means and the variances β̃_t and σ_t².
@@ -109,11 +113,15 @@ def simple_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
                 eps: Array) -> Any:
     """L_simple = E‖ε − ε_θ(x_t, t)‖², per dimension (Ho 14).
 
-    It is −ELBO with every weight set to 1, without the constants (`simple_weights`).  A network
-    that outputs zero has an expected loss of 1.  At each t the best ε_θ is E[ε | x_t], whatever
-    the weight; so the weights only decide how a network of limited size divides its effort.  On
-    Ho's schedule they are largest at small t.  With equal weights, large t counts more: there x_t
-    is nearly all noise, and x_0 is hard to guess (Ho §3.4).
+    It is −ELBO with every weight set to 1, without the constants (`simple_weights`), if the
+    decoder is a density.  A network that outputs zero has an expected loss of 1.  At each t the
+    best ε_θ is E[ε | x_t], whatever the weight; so the weights only decide how a network of
+    limited size divides its effort.  On Ho's schedule they are largest at small t.  With equal
+    weights, large t counts more: there x_t is nearly all noise, and x_0 is hard to guess (Ho §3.4).
+    E[ε | x_t] minimises L_{t−1} for t ≥ 2, and L_0 if the decoder is a density.  The L_0 of 256
+    levels has its minimum elsewhere.  If σ_1 is 0.2 of the distance between two levels, and all
+    levels are equally probable, E[ε | x_1] costs 0.004 nats per pixel more than that minimum, and
+    0.1 nats more at the worst x_1.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, _ = evaluate(denoiser, x_t, t)
@@ -143,9 +151,10 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
                 decoder: Decoder = Gaussian.log_prob, weight: float = 0.001) -> Any:
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
-    In L_vlb the mean is held constant (a stop-gradient): L_simple trains the mean, and L_vlb only
-    the variance.
-    weight: the factor of L_vlb, which is in nats here, and in bits in OpenAI's code.
+    In L_vlb the mean is held constant (a stop-gradient): L_vlb changes the mean only through the
+    weights that ε̂ and log_var_fraction share, and L_simple is "the main source of influence" on it.
+    weight: the factor of L_vlb, which is in nats per dimension here.  In OpenAI's code L_vlb is in
+    bits per dimension: the same weight there counts 1/ln 2 = 1.44 times as much.
     """
     x_t = diffuse(schedule, x_0, t, eps)
     eps_hat, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -203,6 +212,8 @@ class Ledger(NamedTuple):
         Entry t is for a receiver that has x_t.  Rate: L_T + … + L_t, in bits per dimension.
         Distortion: the root mean square of x_0 − x̂_0(x_t) over dimensions.  Entry 0: the whole
         −ELBO, and no distortion.
+        The rate is that of an ideal code.  Ho calls it a proof of concept: the code it takes,
+        minimal random coding, is not tractable for data of many dimensions ("Extra information").
         """
         rate = np.cumsum(self.terms.mean(0)[::-1])[::-1]
         return self.bits_per_dim(rate), np.sqrt(self.distortion.mean(0) / self.dimensions)
@@ -275,8 +286,11 @@ def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np
     The sum has the same expectation as the ledger's.  Each column is far noisier: it is the
     difference of two log-densities at one point, not a KL.
     In the sum along a path this noise cancels fully if p_θ is the exact reverse of q and
-    p(x_T) = q(x_T); with a worse denoiser more of it stays.  Luo 45 writes columns 1…T − 1 as KLs.
-    They are not, even on average: under q, x_t depends on x_{t+1} even if x_{t−1} is known.
+    p(x_T) = q(x_T).  So the sum is less noisy than the ledger's with σ_t² = β_t and a good
+    denoiser.  With σ_t² = β̃_t the two are nearly equally noisy, and with a bad denoiser this sum
+    can be the noisier one, several times.
+    Luo 45 writes columns 1…T − 1 as KLs.  They are not, even on average: under q, x_t depends on
+    x_{t+1} even if x_{t−1} is known.
     """
     T = schedule.T
     variance = variance_table(schedule, variance)

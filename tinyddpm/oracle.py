@@ -4,6 +4,7 @@ If the data are a Gaussian, a mixture of Gaussians or a finite set of points, th
 are a mixture of Gaussians.  So its density is known, and with it the score ∇ log q(x_t), and the
 denoiser of least squared error,
     ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t)      (Luo 133 and 151; Tweedie's formula).
+Luo writes x_0 and ε where their means given x_t, E[x_0 | x_t] and E[ε | x_t], are meant.
 It follows from q(x_t) = ∫ q(x_t | x_0)·q(x_0) dx_0: dividing its gradient by q(x_t) gives
 ∇ log q(x_t) = E[∇ log q(x_t | x_0) | x_t], and ∇ log q(x_t | x_0) = −ε/√(1 − ᾱ_t).  So the least
 possible loss is known, and a network, a sampler or an ELBO can be compared with it.
@@ -127,8 +128,10 @@ class Mixture:
         return _logsumexp(log_joint, 1)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
-        """ε*(x_t, t) = E[ε | x_t], the denoiser of least error.  x_t: (B, D); t: int or (B,).
+        """ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t), the denoiser of least error.
 
+        x_t: (B, D); t: int or (B,).  The equation is Tweedie's formula (Luo 133 and 151), derived
+        at the top of this file; it holds for the marginal q(x_t), not for q(x_t | x_0).
         The score of q(x_t) is the average of its components' scores, weighted by the probability
         that x_t comes from the component; in a component's own axes its score is −offset/var.
         """
@@ -243,11 +246,12 @@ def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: in
 
 
 def optimal_variance(schedule: Schedule, error: Any, dimensions: int) -> Array:
-    """The σ_t² that minimises each L_{t−1} (Bao et al. 2022, theorem 1).
+    """The σ_t² that minimises each L_{t−1}, and L_0 if the decoder is a density.
 
-    σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D, one number for each t.
-
-    error: (T + 1,), column 0 unused.  Returns (T + 1,), entry 0 unused.
+    σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D: one number for each t, for all coordinates and all x_t.
+    With x̂_0 = E[x_0 | x_t] it is theorem 1 of Bao et al. 2022 (arXiv 2201.06503); for other x̂_0,
+    and for a σ_t² of each coordinate, see Bao et al. 2022b (arXiv 2206.07309).
+    error: (T + 1,), E‖x_0 − x̂_0‖², column 0 unused.  Returns (T + 1,), entry 0 unused.
     """
     var = schedule.beta_tilde + schedule.coef_x_0 ** 2 * np.asarray(error) / dimensions
     return np.append(0.0, var[1:])
@@ -325,8 +329,9 @@ def path_kl(schedule: Schedule, denoiser: Denoiser, x_0: Array, variance: Any = 
     and column 0 is zero.  The model's step *forward* follows from Bayes' rule,
         p_θ(x_t | x_{t−1}) = p_θ(x_{t−1} | x_t)·p_θ(x_t)/p_θ(x_{t−1}),
     with the marginals p_θ(x_t) of the reverse chain.  Given x_{t−1}, x_t does not depend on
-    earlier x, and so these steps multiply to p_θ(x_{1:T} | x_0), as those of q do.
-    denoiser: affine in each coordinate, ε̂ = a_t·x_t + c_t, and then all of these are Gaussians.
+    earlier x.  So the product of these steps is p_θ(x_{1:T} | x_0), as that of q's steps is
+    q(x_{1:T} | x_0).
+    denoiser: affine in each coordinate, ε̂ = a_t·x_t + c_t.  Then all of these are Gaussians.
     x_0: (B, D); the decoder is a density.
     ValueError: a denoiser that is not affine in each coordinate; a learned variance.
     """

@@ -149,7 +149,8 @@ def predict(schedule: Schedule, denoiser: Denoiser, x_t: Array, t: int | Array,
     """The denoiser's guess, as ε̂ and as x̂_0.
 
     clip: (low, high), the range of the data.  x̂_0 is clipped to it, and ε̂ is computed again from
-    the clipped x̂_0, so that the two stay consistent.
+    the clipped x̂_0, so that the two stay consistent.  (Ho's code clips to (−1, 1); the paper does
+    not mention it.)
     ValueError: as in `evaluate`; a clip that is not (low, high) with low < high.
     """
     eps, log_var_fraction = evaluate(denoiser, x_t, t)
@@ -193,7 +194,8 @@ def variance_table(schedule: Schedule, variance: Any = "beta") -> Array | None:
     "beta" is the default: if the data have a density, −ELBO with the best denoiser tends to their
     entropy for large T.
     β̃_1 = 0 would leave the decoder p_θ(x_0 | x_1) without a density, so "beta_tilde" takes β_1 at
-    t = 1.  σ_1² is used in L_0 only: Algorithm 2 adds no noise in its last step.
+    t = 1.  σ_1² is used in L_0 only: Algorithm 2 adds no noise in its last step.  Ho's and OpenAI's
+    code take β̃_2 as σ_1², for "beta" (their fixedlarge), too: their L_0 is not comparable.
     ValueError: any other name; an array of another shape, or with a σ_t² that is not positive.
     """
     if isinstance(variance, str):

@@ -163,8 +163,8 @@ def log_snr_uniform(T: int = 1000, log_snr_1: float = 10.0, log_snr_T: float = -
     """log SNR falling in equal steps from log_snr_1 at t = 1 to log_snr_T at t = T.
 
     With λ = log SNR, ᾱ = 1/(1 + e^{−λ}) (Kingma et al. 2021, eq 4).  On this grid the ELBO gives
-    ‖ε − ε_θ‖² the same weight at every t ≥ 2 if σ_t² = β̃_t, and nearly the same if σ_t² = β_t and
-    T is large (`elbo.simple_weights`).  T = 1 has log_snr_T alone.
+    ‖ε − ε_θ‖² the same weight at every t ≥ 2 if σ_t² = β̃_t (their eq 14), and nearly the same if
+    σ_t² = β_t and T is large (`elbo.simple_weights`).  T = 1 has log_snr_T alone.
     ValueError: T < 1; log_snr_1 ≤ log_snr_T; values so extreme that a β leaves (0, 1).
     """
     check_integer("T", T)

@@ -62,7 +62,7 @@ def test_v_is_a_rotation(ddpm, case):
 
 @for_all(case=moderate)
 def test_score_from_eps(ddpm, case):
-    """score = ∇ log q(x_t|x_0) = −(x_t − √ᾱ_t·x_0)/(1 − ᾱ_t) = −ε/√(1 − ᾱ_t) (Luo 133, 151)."""
+    """score = ∇ log q(x_t|x_0) = −(x_t − √ᾱ_t·x_0)/(1 − ᾱ_t) = −ε/√(1 − ᾱ_t) (from Ho 4)."""
     x_t, c, _, _ = setting(case)
     score = ddpm.score_from_eps(case.beta, x_t, case.eps, case.t)
     size, lost = abs(case.eps) / c.root_om, (case.T + 1) / c.om
@@ -143,7 +143,7 @@ for_clipping = cases(smallest=1e-3, largest_power=2)
 
 @for_all(case=for_clipping, bounds=sides, variance=both_variances)
 def test_clipping_comes_before_the_mean(ddpm, case, bounds, variance):
-    """With x̂_0 clipped the mean is c_0·clip(x̂_0) + c_t·x_t, whatever the bounds (Ho §3.2)."""
+    """With x̂_0 clipped, as in Ho's code, the mean is c_0·clip(x̂_0) + c_t·x_t, for any bounds."""
     x_t, c, on_x_0, _ = setting(case)
     expected, size = mean_and_size(case, x_t, c, np.clip(case.x_0, *bounds))
     mean = ddpm.p_step(case.beta, x_t, case.t, case.eps, variance, clip=bounds)[0]
@@ -153,7 +153,7 @@ def test_clipping_comes_before_the_mean(ddpm, case, bounds, variance):
 
 @for_all(case=for_clipping, variance=both_variances)
 def test_a_bound_out_of_reach_changes_nothing(ddpm, case, variance):
-    """x̂_0 is clipped to the given bounds, not to others (Ho §3.2)."""
+    """x̂_0 is clipped to the given bounds, not to others."""
     x_t, c, on_x_0, _ = setting(case)
     expected, size = mean_and_size(case, x_t, c, case.x_0)
     mean = ddpm.p_step(case.beta, x_t, case.t, case.eps, variance, clip=(-1e6, 1e6))[0]

@@ -300,7 +300,10 @@ def test_gaussian_chain_is_what_the_sampler_does():
 
 
 def test_scores_are_gradients_of_the_noised_density():
-    """ε* = −√(1 − ᾱ_t)·∇ log q_t, for mixtures and finite data, each item with its own t."""
+    """ε* = −√(1 − ᾱ_t)·∇ log q_t, Tweedie's formula (Luo 133 and 151), by differences.
+
+    For mixtures and finite data, each item with its own t.
+    """
     schedule, rng = cosine(50), np.random.default_rng(0)
     x, t = rng.standard_normal((3, 2)), np.array([1, 20, 50])
     for data in (toy("moons"), FiniteData(rng.standard_normal((7, 2)))):

@@ -17,8 +17,9 @@ error of x̂_0:
     L_{t−1} = (SNR_{t−1} − SNR_t)·½·E[(x_0 − x̂_0)²].
 On a fine grid, from high SNR to low, the sum of these terms tends to ½·∫E[(z − D)²] dSNR.  This
 integral is the entropy of the histogram, −Σ_k π_k·log π_k (Guo, Shamai & Verdú 2005, arXiv
-cs/0412108).  So the −ELBO of D is this entropy, if σ_t² = β̃_t and there is one kind of image; β_t
-costs more.
+cs/0412108).  So the −ELBO of D is this entropy, if σ_t² = β̃_t and there is one kind of image.  β_t
+costs more: even a pixel that is known, x̂_0 = x_0 at every t, then costs the KLs of two variances,
+0.083 bits on `grey_levels(1000)`.
 
 2. The network.  For each pixel it outputs three numbers, m, τ and c.  The first two act as a second
 observation of the pixel, with value m and precision τ.  The third is for z_top, the most frequent
