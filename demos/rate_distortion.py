@@ -54,7 +54,7 @@ def main(out, seed, quick, run, n):
     # %%
     figure, (ax,) = plot.new_figure(1, 9, 5.6)
     ax.plot(rate, distortion, color=plot.MODEL, linewidth=2.5, zorder=3)
-    ax.set(xlabel="rate: bits sent, per pixel",
+    ax.set(xlabel="rate: bits that could be sent, per pixel",
            ylabel="distortion: error of $\\hat x_0$, in grey levels",
            xlim=(-0.03 * rate[0], 1.05 * rate[0]), ylim=(0, 2.1 * distortion[-1]),
            yticks=range(0, int(distortion[-1]) + 1, 20))

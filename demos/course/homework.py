@@ -54,13 +54,14 @@ def q_sample(beta, x_0, t, eps):
 def q_posterior(beta, x_t, x_0, t):
     """q(x_{t−1}|x_t, x_0) = N(c_0·x_0 + c_t·x_t, β̃_t) (Ho 6–7).
 
-    c_0 = √ᾱ_{t−1}·β_t/(1 − ᾱ_t), c_t = √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
+    c_0 = √ᾱ_{t−1}·β_t/(1 − ᾱ_t), c_t = √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), and
+    β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
     """
     raise NotImplementedError
 
 
 def step_term(beta, x_0, t, eps, eps_hat, variance):
-    """L_{t−1} = KL(q(x_{t−1}|x_t, x_0) ‖ p_θ(x_{t−1}|x_t)) for t ≥ 2, a number for each item (Ho 5).
+    """L_{t−1} = KL(q(x_{t−1}|x_t, x_0) ‖ p_θ(x_{t−1}|x_t)) for t ≥ 2, one for each item (Ho 5).
 
     x_t has the noise ε, and p_θ is `p_step` with the guess ε̂.
     """
@@ -81,7 +82,7 @@ def score_from_eps(beta, x_t, eps, t):
 
 
 def simple_loss(beta, denoiser, x_0, t, eps):
-    """L_simple = mean of (ε − ε_θ(x_t, t))² over items and dimensions; ε_θ is `denoiser` (Ho 14)."""
+    """The mean of (ε − ε_θ(x_t, t))² over items and dimensions; ε_θ is `denoiser` (Ho 14)."""
     raise NotImplementedError
 
 

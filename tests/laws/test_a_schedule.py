@@ -116,5 +116,6 @@ def test_respaced_chain_keeps_the_marginals(ddpm, drawn):
 def test_respaced_network_is_told_the_old_times(ddpm, drawn):
     """The network is given τ_i, not i (Improved DDPM §4)."""
     beta, times = drawn
+    assume(tables(beta)[0][-1] > -20)
     given_t = ddpm.respace(beta, np.array(times))[1]
     require(list(given_t) == times, f"the network is given {list(given_t)}, not {times}")
