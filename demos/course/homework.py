@@ -27,7 +27,11 @@ def sum_over_dimensions(x):
 
 
 def kl(mean_1, var_1, mean_2, var_2):
-    """½ Σ [log(σ_2²/σ_1²) + (σ_1² + (μ_1 − μ_2)²)/σ_2² − 1], a number for each item (1.1)."""
+    """½ Σ [log(σ_2²/σ_1²) + (σ_1² + (μ_1 − μ_2)²)/σ_2² − 1], a number for each item (1.1).
+
+    A variance may be one number, or (B, 1): add the parts up first, so that NumPy repeats it, and
+    sum over dimensions then.
+    """
     raise NotImplementedError
 
 
@@ -52,9 +56,9 @@ def q_sample(beta, x_0, t, eps):
 
 
 def q_posterior(beta, x_t, x_0, t):
-    """q(x_{t−1}|x_t, x_0) = N(c_0·x_0 + c_t·x_t, β̃_t) (Ho 6–7).
+    """q(x_{t−1}|x_t, x_0) = N(a·x_0 + b·x_t, β̃_t) (Ho 6–7).
 
-    c_0 = √ᾱ_{t−1}·β_t/(1 − ᾱ_t), c_t = √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), and
+    a = √ᾱ_{t−1}·β_t/(1 − ᾱ_t), b = √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), and
     β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
     """
     raise NotImplementedError
@@ -63,7 +67,8 @@ def q_posterior(beta, x_t, x_0, t):
 def step_term(beta, x_0, t, eps, eps_hat, variance):
     """L_{t−1} = KL(q(x_{t−1}|x_t, x_0) ‖ p_θ(x_{t−1}|x_t)) for t ≥ 2, one for each item (Ho 5).
 
-    x_t has the noise ε, and p_θ is `p_step` with the guess ε̂.
+    x_t has the noise ε.  p_θ has the mean of `q_posterior` with x̂_0 in the place of x_0, where x̂_0
+    is what x_t and ε̂ imply; its variance is β_t if variance is "beta", β̃_t if it is "beta_tilde".
     """
     raise NotImplementedError
 
