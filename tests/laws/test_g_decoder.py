@@ -13,7 +13,7 @@ stds = st.floats(-6, 2).map(np.exp)
 
 def all_levels(ddpm, mean, std):
     """log P_k for k = 0…255 under N(mean, std²), (256,)."""
-    return ddpm.decoder_log_prob(LEVELS, np.full((256, 1), mean), np.full((256, 1), std ** 2))
+    return ddpm.decoder_log_prob(LEVELS.copy(), np.full((256, 1), mean), np.full((256, 1), std ** 2))
 
 
 def edges(k, mean, std):
@@ -90,7 +90,7 @@ def test_far_tails_are_finite_and_have_a_slope(ddpm, z):
     So log P is nowhere constant, and its gradient nowhere zero.
     """
     std, k = 0.005, 128
-    x, var = LEVELS[k:k + 1], np.full((1, 1), std ** 2)
+    x, var = LEVELS[k:k + 1].copy(), np.full((1, 1), std ** 2)
 
     def log_p(mean):
         return float(ddpm.decoder_log_prob(x, np.full((1, 1), mean), var)[0])

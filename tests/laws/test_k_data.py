@@ -20,7 +20,7 @@ def test_noised_data_has_known_moments(ddpm, name, t):
 
     Dimension by dimension.
     """
-    x_0, (log_ab, om, _) = DATA[name], tables(BETA)
+    x_0, (log_ab, om, _) = DATA[name].copy(), tables(BETA)
     mean, var = ddpm.q_marginal(BETA, x_0, t)
     ab = np.exp(log_ab[t])
     assert_close(mean.mean(0), np.sqrt(ab) * x_0.mean(0), 1e-12, law=f"E[x_{t}]", lost=t)
@@ -38,7 +38,7 @@ def test_digits_are_decoded_level_by_level(ddpm):
         inner = [((2 * k + 1) / mpmath.mpf(255) - 1 - mean) / std for k in range(255)]
         phi = [mpmath.ncdf(edge) for edge in (-mpmath.inf, *inner, mpmath.inf)]
         log_p_level = [float(mpmath.log(high - low)) for low, high in zip(phi, phi[1:])]
-    x_0 = DATA["digits"][:50]
+    x_0 = DATA["digits"][:50].copy()
     log_p = ddpm.decoder_log_prob(x_0, np.full_like(x_0, mean), np.full_like(x_0, std ** 2))
     each = np.array(log_p_level)[LEVELS[:50]].reshape(50, -1)
     lost = np.exp(-each).sum(1) / std / abs(log_p)
