@@ -13,7 +13,8 @@ stds = st.floats(-6, 2).map(np.exp)
 
 def all_levels(ddpm, mean, std):
     """log P_k for k = 0…255 under N(mean, std²), (256,)."""
-    return ddpm.decoder_log_prob(LEVELS.copy(), np.full((256, 1), mean), np.full((256, 1), std ** 2))
+    means, variances = np.full((256, 1), mean), np.full((256, 1), std ** 2)
+    return ddpm.decoder_log_prob(LEVELS.copy(), means, variances)
 
 
 def edges(k, mean, std):
