@@ -8,65 +8,63 @@ case.  "round-off" and "float32" are computed verdicts.  A broken law has the ve
 NAME.known gives it, `law: verdict: reason`, or "broken".
 """
 import argparse
-import io
+import json
+import subprocess
 import sys
-from contextlib import redirect_stdout
+import tempfile
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS / "laws"))
-from conftest import find  # noqa: E402
-from implementation import load  # noqa: E402
-from judge import BROKEN, HOLDS, MISSING, ROUND_OFF, describe  # noqa: E402
-from report import KNOWN, Report, words  # noqa: E402
-
 EVERYBODY = ["tinyddpm", "diffusers", "denoising_diffusion_pytorch", "smalldiffusion",
              "improved_diffusion"]
 
 
 def try_one(name):
-    """The Report of one implementation, or None where its library is not installed."""
-    try:
-        told = Report(load(find(name)), colour=False)
-    except ModuleNotFoundError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return None
-    options = ["--implementation", name, "-p", "no:terminal", "-p", "no:cacheprovider"]
-    with redirect_stdout(io.StringIO()):
-        pytest.main([str(TESTS / "laws"), *options], plugins=[told])
-    return told
+    """What `python tests/laws NAME --json` tells, in a process of its own; None if it cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told.json"
+        done = subprocess.run([sys.executable, TESTS / "laws", name, "--json", told],
+                              capture_output=True, text=True, encoding="utf-8")
+        if not told.is_file():
+            print(f"{name}: {done.stderr.strip()}", file=sys.stderr)
+            return None
+        return {**json.loads(told.read_text(encoding="utf-8")),
+                "count": done.stdout.strip().splitlines()[-1]}
 
 
-def cell(entry):
+def words(law):
+    return law.removeprefix("test_").replace("_", " ")
+
+
+def cell(law):
     """The verdict in a word, and for a known failure the word that its .known file has for it."""
-    if entry.kind == KNOWN:
-        return f"**{entry.known.split(': ')[0]}**"
-    if entry.kind == ROUND_OFF and "float32" in entry.verdict.why:
+    if law["verdict"] == "known":
+        return f"**{law['known'].split(': ')[0]}**"
+    if law["verdict"] == "round-off" and "float32" in law["why"]:
         return "float32"
-    return {HOLDS: "holds", MISSING: "–", BROKEN: "**broken**"}.get(entry.kind, entry.kind)
+    return {"missing": "–", "broken": "**broken**"}.get(law["verdict"], law["verdict"])
 
 
 def print_table(reports):
     """The rows of laws; those that every report lacks are left out."""
     print("| law | " + " | ".join(reports) + " |")
     print("|---|" + "---|" * len(reports))
-    for entries in zip(*(told.entries for told in reports.values())):
-        if any(entry.kind != MISSING for entry in entries):
-            title = f"{entries[0].section[0]}: {words(entries[0].name)}"
-            print(f"| {title} | " + " | ".join(map(cell, entries)) + " |")
+    for row in zip(*(told["laws"] for told in reports.values())):
+        if any(law["verdict"] != "missing" for law in row):
+            title = f"{row[0]['section'][0]}: {words(row[0]['law'])}"
+            print(f"| {title} | " + " | ".join(map(cell, row)) + " |")
 
 
 def print_failures(name, told):
     """The count, and each failure with its smallest case."""
-    print(f"\n**{name}**: {told.count()}\n")
-    for entry in told.entries:
-        if entry.kind in (KNOWN, BROKEN):
-            print(f"* {words(entry.name)} ({entry.known or 'not explained in its .known file'})  ")
-            case = entry.verdict.smallest.case if entry.verdict.smallest else {}
-            found = f"{entry.verdict.why} for {describe(case)}" if case else entry.verdict.why
-            print(f"  `{found[:300]}`")
+    print(f"\n**{name}**: {told['count']}\n")
+    for law in told["laws"]:
+        if law["verdict"] in ("known", "broken"):
+            reason = law.get("known", "not explained in its .known file")
+            print(f"* {words(law['law'])} ({reason})  ")
+            case = law.get("smallest", {}).get("case")
+            found = f"{law['why']} for {case}" if case else law["why"]
+            print(f"  `{' '.join(found.split())[:250]}`")
 
 
 def main():
