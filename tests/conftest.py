@@ -1,8 +1,8 @@
 """Options of the whole suite.
 
-Profiles of hypothesis: the default keeps the suite short; `thorough` draws twenty times as many
-examples; `quick` draws fewer and looks for no smaller counterexample (for mutation testing).
-`--implementation` tries the laws on another implementation: see tests/README.md.
+Profiles of hypothesis, for tests/unit: the default keeps the suite short; `thorough` draws twenty
+times as many examples; `quick` draws fewer and looks for no smaller counterexample (for mutation
+testing).  The laws have options of their own: see tests/README.md.
 """
 import os
 import sys

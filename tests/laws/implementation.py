@@ -13,7 +13,11 @@ INTERFACE = [name for name, value in vars(interface).items() if inspect.isfuncti
 
 
 class Missing(Exception):
-    """The implementation lacks a function, or a law's arguments are declined by it."""
+    """The implementation lacks a function, or declines these arguments."""
+
+
+class Lacking(Missing):
+    """It lacks it whatever the arguments are: other draws would not help."""
 
 
 def as_array(value):
@@ -55,7 +59,7 @@ class Implementation:
         arguments = [taking_tensors(a) if callable(a) else a for a in arguments]
         parameters = inspect.signature(function).parameters.values()
         if options and not any(p.name in options or p.kind is p.VAR_KEYWORD for p in parameters):
-            raise Missing(f"{name} with {', '.join(options)}")
+            raise Lacking(f"{name} with {', '.join(options)}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(self.warnings)
@@ -67,7 +71,8 @@ class Implementation:
         except NotImplementedError as error:
             if not error.args:
                 self.unwritten.add(name)
-            raise Missing(f"{name} {error}".strip()) from None
+                raise Lacking(name) from None
+            raise Missing(f"{name} {error}") from None
         except (Violation, Missing):
             raise
         except Exception as error:

@@ -1,6 +1,7 @@
 """What a person is told: a line for each law, then what is broken, in groups of one cause."""
 import difflib
 import inspect
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,7 +248,6 @@ class Museum:
     """The exhibits that break the laws that are broken here."""
 
     def __init__(self, broken):
-        import sys
         sys.path.insert(0, str(Path(__file__).parents[1] / "museum"))
         from exhibits import EXHIBITS
         from loader import implementation

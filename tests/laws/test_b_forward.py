@@ -2,7 +2,7 @@
 import numpy as np
 from exact import at, tables
 from strategies import betas, cases, for_all
-from verdict import assert_close, require
+from verdict import assert_close, assert_standard_normal, require
 
 
 @for_all(case=cases())
@@ -107,13 +107,7 @@ def test_noise_is_independent_and_normal(ddpm):
         require(x_t.shape == x_0.shape, f"x_t has shape {x_t.shape}, x_0 {x_0.shape}")
         calls.append(((x_t - c.root_ab * x_0) / c.root_om).reshape(n, -1))
     noise = np.concatenate(calls, 1)  # (n, 12): six dimensions, two calls
-    assert_close(noise.mean(0), 0, 6, 1 / np.sqrt(n), "mean of the noise")
-    error = np.sqrt((1 + np.eye(12)) / n)
-    assert_close(noise.T @ noise / n, np.eye(12), 6, error, "covariance over dimensions and calls")
-    assert_close((noise ** 4).mean(0), 3, 6, np.sqrt(96 / n), "fourth moment, 3 for a normal")
-    spectrum = abs(np.fft.rfft(noise, axis=0)) ** 2
-    every_lag = np.fft.irfft(spectrum, n, axis=0)[1:] / n
-    assert_close(every_lag, 0, 6, 1 / np.sqrt(n), "covariance of items, at every distance")
+    assert_standard_normal(noise, "the noise over dimensions and calls")
 
 
 def test_noise_has_the_tails_of_a_normal(ddpm):

@@ -92,7 +92,7 @@ def test_kl_adds_over_dimensions(ddpm, case):
 
 @for_all(case=cases())
 def test_noise_only_brings_distributions_together(ddpm, case):
-    """KL(q(x_t|x_0) ‖ N(0, I)) never rises with t: the data-processing inequality (Luo 50)."""
+    """KL(q(x_t|x_0) ‖ N(0, I)) never rises with t: the data-processing inequality (1.1)."""
     one, curve = np.ones_like(case.x_0), []
     times = np.unique(np.linspace(1, case.T, 20).astype(int))
     for t in times:

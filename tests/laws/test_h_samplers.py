@@ -3,7 +3,7 @@ import numpy as np
 from exact import at, gaussian_oracle, lost_by_a_chain, sigma2, tables
 from hypothesis import strategies as st
 from strategies import a_schedule_and_times, betas, both_variances, cases, for_all, seeds
-from verdict import assert_close, require, root_of_round_off
+from verdict import assert_close, assert_standard_normal, require, root_of_round_off
 
 later_cases = cases(lengths=(2, 3, 5, 8, 50, 1000), smallest=1e-6, first_t=2, largest_power=0)
 
@@ -164,13 +164,7 @@ def test_noise_is_fresh_at_every_step(ddpm, variance):
         sigma = np.sqrt(sigma2(beta, t, 0.0, variance))
         noise.append((after - before / np.sqrt(1 - beta[t - 1])) / sigma)
     z = np.concatenate(noise, 1)  # (n, 6): two dimensions at each of three steps
-    assert_close(z.mean(0), 0, 6, 1 / np.sqrt(n), "mean of z")
-    error = np.sqrt((1 + np.eye(6)) / n)
-    assert_close(z.T @ z / n, np.eye(6), 6, error, "covariance of z over steps and dimensions")
-    assert_close((z ** 4).mean(0), 3, 6, np.sqrt(96 / n), "fourth moment of z, 3 for a normal")
-    spectrum = abs(np.fft.rfft(z, axis=0)) ** 2
-    every_lag = np.fft.irfft(spectrum, n, axis=0)[1:] / n
-    assert_close(every_lag, 0, 6, 1 / np.sqrt(n), "covariance of items, at every distance")
+    assert_standard_normal(z, "z over steps and dimensions")
 
 
 @for_all(variance=both_variances, start=st.sampled_from([3, 5]))

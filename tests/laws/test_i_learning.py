@@ -1,4 +1,4 @@
-"""I. Learning: losses, times, averages, embedding.  Functions only; four statistical laws."""
+"""I. Learning: losses, times, averages, embedding.  Functions only; three statistical laws."""
 import numpy as np
 from exact import at, gaussian_oracle, noised, tables
 from hypothesis import strategies as st

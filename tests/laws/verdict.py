@@ -97,6 +97,21 @@ def assert_close(yours, laws, exact, scale=1.0, law="", lost=0.0, why=SUBTRACTIO
         raise Violation(sentence, law, float(yours[i]), float(laws[i]), ratio[i], why)
 
 
+def assert_standard_normal(z, law):
+    """z, (n, k), is i.i.d. N(0, 1) over items and columns, to 6 standard errors.
+
+    Mean, covariance, fourth moment, and the covariance of items at every distance.
+    """
+    n, k = z.shape
+    assert_close(z.mean(0), 0, 6, 1 / np.sqrt(n), f"mean of {law}")
+    error = np.sqrt((1 + np.eye(k)) / n)
+    assert_close(z.T @ z / n, np.eye(k), 6, error, f"covariance of {law}")
+    assert_close((z ** 4).mean(0), 3, 6, np.sqrt(96 / n), f"fourth moment of {law}")
+    spectrum = abs(np.fft.rfft(z, axis=0)) ** 2
+    every_distance = np.fft.irfft(spectrum, n, axis=0)[1:] / n
+    assert_close(every_distance, 0, 6, 1 / np.sqrt(n), f"covariance of items, of {law}")
+
+
 def assert_at_most(yours, limit, scale=1.0, law="", lost=0.0, why=SUBTRACTION, forgive=False):
     """yours ≤ limit, but for round-off."""
     over = np.maximum(np.asarray(yours, float) - limit, 0.0)
