@@ -1,6 +1,8 @@
 """Everything operational: what lies between the mathematics and a user with a terminal and files.
 
-    command_line   python -m tinyddpm: the main job, train, sample, elbo
+    command_line   python -m tinyddpm: its options and their help
+    main_job       what it does without a command
+    commands       train, sample, elbo
     console        what commands and demos print, and how errors end them
     process        settings of the process that a command runs in
 A run, in the order of its life:

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,16 @@ def print_ledger(ledger: Ledger, in_bits: bool = True) -> None:
     for name, (mean, error) in ledger.summary().items():
         bits = f"{ledger.bits_per_dim(mean):11.4f}" if in_bits else ""
         print(f"{LABELS[name]:14}{mean:10.4f}{error:10.4f}{bits}")
+
+
+def say(text: str) -> None:
+    """Print a paragraph, in lines that fit any terminal."""
+    print("\n" + textwrap.fill(text, 90))
+
+
+def say_why_negative(ledger: Ledger) -> None:
+    if ledger.summary()["L_0"][0] < 0:
+        say("L_0 is negative because it is -log of a density, and a density may be larger than 1.")
 
 
 def print_beside_optimum(ledger: Ledger, optimal: Ledger, exact: dict[str, float],
