@@ -18,7 +18,7 @@ from common import demo_parser, finish, run_demo
 from tinyddpm import Gaussian, Mixture, cosine
 from tinyddpm.app import plot
 from tinyddpm.app.console import progress_over, write_picture
-from tinyddpm.oracle import gaussian_log_likelihood, gaussian_terms, path_kl
+from tinyddpm.linear_chain import gaussian_log_likelihood, gaussian_terms, path_kl
 
 X, NOISE_VAR = 1.0, 0.25  # the datum, and the variance of p(x | z)
 POSTERIOR = X / (1 + NOISE_VAR), NOISE_VAR / (1 + NOISE_VAR)  # mean and variance of p(z | x)

@@ -15,7 +15,7 @@ from common import demo_parser, finish, run_demo
 from tinyddpm import ddim_sampling, ddim_step, final_sample, linear, predict, toy
 from tinyddpm.app import plot
 from tinyddpm.app.console import progress_over, write_picture
-from tinyddpm.oracle import gaussian_chain
+from tinyddpm.linear_chain import gaussian_chain
 from tinyddpm.sampling import sampling_times
 
 SAMPLERS = {"DDPM, η = 1": (1.0, plot.MODEL), "DDIM, η = 0": (0.0, plot.OTHERS[0])}

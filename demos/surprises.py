@@ -15,7 +15,7 @@ from common import demo_parser, finish, run_demo
 from tinyddpm import Mixture, bits_per_dim, linear, predict, prior_term, reverse_step
 from tinyddpm.app import plot
 from tinyddpm.app.console import write_picture
-from tinyddpm.oracle import gaussian_chain, gaussian_terms
+from tinyddpm.linear_chain import gaussian_chain, gaussian_terms
 
 
 def one_gaussian(mean, var):

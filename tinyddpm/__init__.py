@@ -36,6 +36,7 @@ The mathematics, in reading order:
     training   Algorithm 1; the same with Adam, an average of the weights, and options
     network/   the function that guesses the noise, and its gradients
     oracle     data for which the best denoiser and every term can be computed
+    linear_chain   an affine denoiser: the exact likelihood, and how far below it the bound is
     toys       distributions in the plane with known densities
     checks     the checks of arguments, and their error messages
 Beyond the paper, for digits:

@@ -18,6 +18,7 @@ from tinyddpm import (
     ledger,
     linear,
     log_snr_uniform,
+    linear_chain,
     oracle,
     reverse,
     simple_loss,
@@ -62,10 +63,10 @@ def quadrature_terms(schedule, data, x_0, variance):
 def test_gaussian_ledger_is_the_closed_form(schedule, variance, point):
     """Every term to 1e-9, and ELBO ≤ log p_θ(x_0), which is exact, too."""
     x_0 = np.array([point])
-    exact = oracle.gaussian_terms(schedule, GAUSSIAN, x_0, variance)[0]
+    exact = linear_chain.gaussian_terms(schedule, GAUSSIAN, x_0, variance)[0]
     found = quadrature_terms(schedule, GAUSSIAN, x_0, variance)
     assert found == pytest.approx(exact, abs=1e-9, rel=1e-9)
-    log_p = oracle.gaussian_log_likelihood(schedule, GAUSSIAN, x_0, variance)[0]
+    log_p = linear_chain.gaussian_log_likelihood(schedule, GAUSSIAN, x_0, variance)[0]
     assert -exact.sum() <= log_p + 1e-9
 
 

@@ -6,7 +6,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "tinyddpm"
 IN_ORDER = ["checks", "gaussian", "schedule", "forward", "reverse", "sampling", "decoder", "elbo",
-            "training", "oracle", "toys"]
+            "training", "oracle", "linear_chain", "toys"]
 LIBRARIES = {"numpy", "autograd", "threadpoolctl"}  # the last for BLAS, where it is installed
 STANDARD = {"collections", "concurrent", "contextlib", "contextvars", "functools", "math",
             "threading", "types", "typing", "warnings"}

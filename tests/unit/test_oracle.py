@@ -12,6 +12,7 @@ from tinyddpm import (
     cosine,
     final_sample,
     linear,
+    linear_chain,
     oracle,
     prior_term,
     reverse,
@@ -124,7 +125,7 @@ def test_the_chain_is_the_recursion_of_dense_matrices(variance):
 
     In the last step no noise is added.
     """
-    mean, covariance = oracle.gaussian_chain(SCHEDULE, TILTED, variance)
+    mean, covariance = linear_chain.gaussian_chain(SCHEDULE, TILTED, variance)
     sigma2, denoiser = variance_table(SCHEDULE, variance), TILTED.denoiser(SCHEDULE)
     m, P = np.zeros(3), np.eye(3)
     probe = np.concatenate([np.zeros((1, 3)), np.eye(3)])
@@ -135,7 +136,7 @@ def test_the_chain_is_the_recursion_of_dense_matrices(variance):
         m, P = A @ m + b, A @ P @ A.T + (sigma2[t] if t > 1 else 0) * np.eye(3)
         assert mean[t - 1] == pytest.approx(m) and covariance[t - 1] == pytest.approx(P)
     x = RNG.standard_normal((4, 3))
-    likelihood = oracle.gaussian_log_likelihood(SCHEDULE, TILTED, x, variance)
+    likelihood = linear_chain.gaussian_log_likelihood(SCHEDULE, TILTED, x, variance)
     assert likelihood == pytest.approx(dense_log_prob(x, m, P + sigma2[1] * np.eye(3)))
 
 
@@ -185,7 +186,7 @@ def test_path_kl_is_the_likelihood_minus_the_bound(T, variance):
     z, weight = np.polynomial.hermite_e.hermegauss(4)
     weight = weight / weight.sum()
     probe = np.array([[0.0, 0.0], [1.0, 1.0]])
-    found = oracle.path_kl(schedule, affine, x_0, variance)
+    found = linear_chain.path_kl(schedule, affine, x_0, variance)
     assert found.shape == (2, T + 1)
     for item, total in zip(x_0, found.sum(1)):
         kl, log_p = 0.0, 0.0
@@ -210,16 +211,16 @@ def test_path_kl_of_the_exact_denoiser(variance):
     x_0 = np.array([[0.5], [-1.0], [3.0]])
     for T in (1, 30, 1000):
         schedule = cosine(T)
-        found = oracle.path_kl(schedule, DATA_1D.denoiser(schedule), x_0, variance).sum(1)
-        log_p = oracle.gaussian_log_likelihood(schedule, DATA_1D, x_0, variance)
-        elbo = -oracle.gaussian_terms(schedule, DATA_1D, x_0, variance).sum(1)
+        found = linear_chain.path_kl(schedule, DATA_1D.denoiser(schedule), x_0, variance).sum(1)
+        log_p = linear_chain.gaussian_log_likelihood(schedule, DATA_1D, x_0, variance)
+        elbo = -linear_chain.gaussian_terms(schedule, DATA_1D, x_0, variance).sum(1)
         assert found == pytest.approx(log_p - elbo, abs=1e-9)
 
 
 def test_the_kl_of_paths_vanishes_where_the_model_is_the_reverse_of_q():
     """For N(0, 1) and σ_t² = β_t, p_θ(x_t|x_{t−1}) is q(x_t|x_{t−1}): every term is 0."""
     normal, x_0 = Mixture([1], [[0.0]], [[[1.0]]]), np.array([[-2.0], [0.3]])
-    terms = oracle.path_kl(SCHEDULE, normal.denoiser(SCHEDULE), x_0)
+    terms = linear_chain.path_kl(SCHEDULE, normal.denoiser(SCHEDULE), x_0)
     assert terms == pytest.approx(0, abs=1e-12)
 
 
@@ -233,7 +234,7 @@ def test_expected_terms_are_the_mean_of_the_items(variance):
         D = data.dimensions
         reach = np.sqrt(D) * np.linalg.cholesky(data.covariance).T
         x_0 = np.concatenate([data.mean + reach, data.mean - reach])
-        items = oracle.gaussian_terms(SCHEDULE, data, x_0, variance)
+        items = linear_chain.gaussian_terms(SCHEDULE, data, x_0, variance)
         assert items.mean(0) == pytest.approx(data.optimal_terms(SCHEDULE, variance), rel=1e-12)
 
 
@@ -255,9 +256,9 @@ def test_finite_data_is_a_mixture_of_points():
     (lambda: Mixture([1], [0.0], [[[1.0]]]), r"\(K, D\)"),
     (lambda: Mixture([1], [[0.0]], [[[0.0]]]).log_prob(np.zeros((1, 1))), "no density"),
     (lambda: Mixture([1, 1], 99 * np.eye(3)[:2], [1e-4 * np.eye(3)] * 2).entropy(), "lattice of"),
-    (lambda: oracle.gaussian_chain(SCHEDULE, MIXTURE), "3 components"),
-    (lambda: oracle.path_kl(SCHEDULE, lambda x, t: x ** 3, np.zeros((1, 1))), "affine"),
-    (lambda: oracle.path_kl(SCHEDULE, lambda x, t: x[:, ::-1], np.zeros((1, 2))), "affine"),
+    (lambda: linear_chain.gaussian_chain(SCHEDULE, MIXTURE), "3 components"),
+    (lambda: linear_chain.path_kl(SCHEDULE, lambda x, t: x ** 3, np.zeros((1, 1))), "affine"),
+    (lambda: linear_chain.path_kl(SCHEDULE, lambda x, t: x[:, ::-1], np.zeros((1, 2))), "affine"),
     (lambda: FiniteData(np.zeros((0, 2))), "one finite point"),
     (lambda: FiniteData([[np.nan]]), "one finite point")])
 def test_what_has_no_answer_is_refused_in_a_sentence(make, message):
@@ -291,7 +292,7 @@ def test_with_the_exact_reverse_variance_only_the_prior_mismatch_is_left():
 def test_gaussian_chain_is_what_the_sampler_does():
     """Statistical: 20,000 samples at fixed seed, 6 standard errors; exact in the laws."""
     schedule, rng = cosine(30), np.random.default_rng(0)
-    mean, covariance = oracle.gaussian_chain(schedule, GAUSSIAN)
+    mean, covariance = linear_chain.gaussian_chain(schedule, GAUSSIAN)
     denoiser, x_T = GAUSSIAN.denoiser(schedule), rng.standard_normal((20000, 2))
     x = final_sample(ancestral_sampling(schedule, denoiser, x_T, rng))
     assert (abs(x.mean(0) - mean[0]) < 6 * np.sqrt(np.diag(covariance[0]) / 20000)).all()
@@ -346,7 +347,7 @@ def test_samples_would_not_show_it_and_the_exact_chain_does():
         return mean, np.sqrt(var)
 
     mean, std = chain()
-    exact_mean, exact_var = oracle.gaussian_chain(schedule, DATA_1D)
+    exact_mean, exact_var = linear_chain.gaussian_chain(schedule, DATA_1D)
     assert mean == pytest.approx(exact_mean[0, 0], abs=1e-9)
     assert std ** 2 == pytest.approx(exact_var[0, 0, 0], abs=1e-9)
     for wrong_mean, wrong_std in (chain(first=999), chain(last=2), chain(added=1e-5)):
