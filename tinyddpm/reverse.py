@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as anp
 import numpy as np
 
-from .checks import check, check_same_shape
+from .checks import check, check_denoiser, check_same_shape
 from .forward import posterior
 from .gaussian import Array, Gaussian
 from .schedule import Schedule, cast_like
@@ -129,8 +129,10 @@ class Prediction(NamedTuple):
 def evaluate(denoiser: Denoiser, x_t: Array, t: int | Array) -> tuple[Array, Array | None]:
     """(ε̂, log_var_fraction) of a denoiser; the second is None where no variance is learned.
 
-    ValueError: an output whose shape differs from that of x_t; an ε̂ of another dtype.
+    ValueError: a denoiser that cannot be called; an output whose shape differs from that of x_t;
+    an ε̂ of another dtype.
     """
+    check_denoiser(denoiser)
     output = denoiser(x_t, t)
     if isinstance(output, tuple):
         eps, log_var_fraction = output

@@ -11,7 +11,7 @@ from .. import sampling
 from ..gaussian import Array
 from ..network.threads import last_in_halves
 from . import data, files, plot, run as runs, settings  # `run` is a Run in this file
-from .console import (ledger_to_dict, print_ledger, progress_bar, progress_over, say_why_negative,
+from .console import (ledger_to_dict, progress_bar, progress_over, say_why_negative,
                       train_with_bar, write_json, write_picture)
 
 # The options of train that are settings of the run, under the same names.
@@ -137,7 +137,7 @@ def elbo(arguments: argparse.Namespace) -> None:
         raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: "
                          f"its training has diverged")
     print(f"-ELBO of {len(items)} items, T = {run.schedule.T}, variance {variance}")
-    print_ledger(ledger, in_bits=run.is_images)
+    print(ledger)
     if not run.is_images:
         say_why_negative(ledger)
     if out is not None:

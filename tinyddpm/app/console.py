@@ -15,13 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..elbo import Ledger
+from ..elbo import LABELS, Ledger
 from ..gaussian import Array
 from . import files, run as runs
 from .process import keep_freed_memory
-
-# The names of `Ledger.summary` as they are printed: "total" is printed as -ELBO.
-LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
 
 
 @contextmanager
@@ -110,17 +107,6 @@ def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generato
         return runs.fit(run, dataset, rng, folder, bar, every)
 
 
-def print_ledger(ledger: Ledger, in_bits: bool = True) -> None:
-    """The ledger as a table: nats per item, with the standard error.
-
-    in_bits: with bits per dimension too, which only have a meaning for data of 256 levels.
-    """
-    print(f"{'':14}{'nats':>10}{'± s.e.':>10}" + (f"{'bits/dim':>11}" if in_bits else ""))
-    for name, (mean, error) in ledger.summary().items():
-        bits = f"{ledger.bits_per_dim(mean):11.4f}" if in_bits else ""
-        print(f"{LABELS[name]:14}{mean:10.4f}{error:10.4f}{bits}")
-
-
 def say(text: str) -> None:
     """Print a paragraph, in lines that fit any terminal."""
     print("\n" + textwrap.fill(text, 90))
@@ -146,7 +132,7 @@ def print_beside_optimum(ledger: Ledger, optimal: Ledger, exact: dict[str, float
 
 
 def ledger_to_dict(ledger: Ledger, in_bits: bool = True) -> dict[str, dict[str, float]]:
-    """The ledger for report.json.  in_bits: as in `print_ledger`."""
+    """The ledger for report.json.  in_bits: with bits per dimension, for data of 256 levels."""
     report = {}
     for name, (mean, error) in ledger.summary().items():
         report[name] = {"nats": float(mean), "standard_error": float(error)}
