@@ -146,10 +146,11 @@ def _variance_for(loss: str, default: str) -> str:
 
 
 def with_current_names(settings: Settings) -> Settings:
-    """The settings of an older run folder: "learning_rate" was "rate", and there was no recipe."""
+    """The settings of an older run folder: "learning_rate" was "rate"; no recipe, no columns."""
     if "rate" in settings:
         settings["learning_rate"] = settings.pop("rate")
     settings.setdefault("recipe", "best")
+    settings.setdefault("columns", [])
     return settings
 
 
@@ -172,6 +173,10 @@ def _check_names(settings: Settings) -> None:
             raise ValueError(f"{name} = {settings[name]!r}: one of {one_of}")
     if not isinstance(settings["data"], str):
         raise ValueError(f"data = {settings['data']!r}: the name of a data set")
+    columns = settings["columns"]
+    is_names = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+    if not is_names or len(columns) not in (0, settings["shape"][0]):
+        raise ValueError(f"columns = {columns!r}: a name for each coordinate of a point, or []")
 
 
 def _check_integers(settings: Settings) -> None:
