@@ -1,15 +1,10 @@
 """What the commands train, sample and elbo do with their arguments."""
 import argparse
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .. import sampling
-from ..gaussian import Array
-from ..network.threads import last_in_halves
 from . import data, files, plot, run as runs, settings  # `run` is a Run in this file
 from .console import (ledger_to_dict, progress_bar, progress_over, say_why_negative,
                       train_with_bar, write_json, write_picture)
@@ -77,13 +72,12 @@ def sample(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, with a .png "
                          f"beside it; held_out.npy is a run's own file")
     runs.check_size("n", arguments.n, run.settings["shape"])
-    rng = np.random.default_rng(arguments.seed)
-    x_T = rng.standard_normal((arguments.n, *run.settings["shape"]), np.float32)
-    x_0 = draw_samples(run, x_T, rng, arguments.steps, arguments.eta)
-    if not np.isfinite(x_0).all():
-        raise ValueError(f"run = {arguments.run!r} gives samples that are not finite: "
-                         f"its training has diverged")
-    samples = run.decode(x_0)
+    length = run.schedule.T
+    if arguments.steps is not None or arguments.eta is not None:  # DDIM
+        length = len(sampling.sampling_times(run.schedule, arguments.steps))
+    with progress_bar(length, "sampling") as bar:
+        samples = run.sample(arguments.n, arguments.seed, arguments.steps, arguments.eta,
+                             bar.update)
     files.replace(out, lambda file: np.save(file, samples))
     if run.is_images:
         figure = plot.image_grid(samples[:100])
@@ -91,31 +85,6 @@ def sample(arguments: argparse.Namespace) -> None:
         figure = plot.scatter({"samples": (samples, plot.MODEL)})
     write_picture(out.with_suffix(".png"), figure)
     print(f"{out}: {samples.dtype} {samples.shape}\n{out.with_suffix('.png')}: their picture")
-
-
-def draw_samples(run: runs.Run, x_T: Array, rng: np.random.Generator, steps: int | None = None,
-                 eta: float | None = None) -> Array:
-    """x_0 by Algorithm 2, or by DDIM if `steps` or `eta` is given; with a progress bar."""
-    if steps is None and eta is None:
-        sampler: Callable = sampling.ancestral_sampling
-        options: dict[str, Any] = {"variance": run.settings["variance"]}
-        length = run.schedule.T
-    else:
-        sampler = sampling.ddim_sampling
-        options = {"steps": steps, "eta": eta or 0.0}
-        length = len(sampling.sampling_times(run.schedule, steps))
-    denoiser, least = run.denoiser, runs.LEAST_TO_HALVE[run.settings["kind"]]
-    bar = progress_bar(length, "sampling")
-
-    def sampler_with_bar(x: Array, rng: np.random.Generator) -> Iterator[sampling.SamplingStep]:
-        for step in sampler(run.schedule, denoiser, x, rng, clip=run.clip, **options):
-            # The two halves of x_T run in two threads; the main thread moves the bar.
-            if threading.current_thread() is threading.main_thread():
-                bar.update()
-            yield step
-
-    with bar, np.errstate(over="ignore", invalid="ignore"):  # the caller checks x_0
-        return last_in_halves(sampler_with_bar, x_T, rng, least)
 
 
 def elbo(arguments: argparse.Namespace) -> None:

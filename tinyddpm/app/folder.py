@@ -6,6 +6,7 @@
                       pixels, the histograms of grey levels
     held_out.npy      data that is never trained on, for the ledger
     log.csv           step, loss, norm of the gradient, seconds
+    array.npy         the data, if they were an array and have no name
     lock              locked by the process that trains here
 
 Each file is replaced as a whole or not at all.  In a new folder settings.json is written last, so a
@@ -19,33 +20,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import training
 from ..gaussian import Array
-from ..images import pixels
 from ..network import Network
 from ..network.weights import unpack
 from ..schedule import Schedule
 from . import files, readers
-from .model import Run, make_network
+from .model import LogRow, Run, make_network, make_table
 from .settings import MOST, Settings, check_settings, with_current_names
 
 FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # in the order of writing
-
-# A row of a pixel table has 24 kB.  At most 8192 rows: 1024 noise levels for each of 8 kinds.
-MOST_ROWS = 2 ** 13
-
-
-class LogRow(NamedTuple):
-    """A row of log.csv."""
-
-    step: float
-    loss: float
-    gradient_norm: float
-    seconds: float
+ARRAY_FILE = "array.npy"
+ARRAY = "array"  # what settings.json has for "data" beside array.npy; here it is that file's path
 
 
 def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
@@ -64,14 +54,22 @@ def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
     with files.interrupts_held():
         np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)),
                  **run.state._asdict(), **histograms)
+    settings = run.settings
+    if (folder / ARRAY_FILE).exists():
+        settings = {**settings, "data": ARRAY}
     is_new = run.state.step == 0 or not (folder / "settings.json").exists()
     if is_new:
         files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     files.replace(folder / "log.csv", lambda file: file.write(text.encode()))
     files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
-    if is_new:
-        settings = json.dumps(run.settings, indent=2).encode()
-        files.replace(folder / "settings.json", lambda file: file.write(settings))
+    if is_new or settings != with_current_names(_read_settings(folder)):  # it trains on for longer
+        content = json.dumps(settings, indent=2).encode()
+        files.replace(folder / "settings.json", lambda file: file.write(content))
+
+
+def _read_settings(folder: Path) -> Any:
+    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
+    return json.loads(text)
 
 
 @contextmanager
@@ -133,21 +131,25 @@ def load(folder: Path | str) -> tuple[Run, np.random.Generator]:
 
 
 def _load(folder: Path) -> tuple[Run, np.random.Generator]:
-    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
-    settings = with_current_names(json.loads(text))
+    settings = with_current_names(_read_settings(folder))
     check_settings(settings)
+    if (folder / ARRAY_FILE).exists():
+        settings["data"] = str(folder / ARRAY_FILE)
     arrays = readers.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
     schedule = Schedule(arrays["beta"])
     if schedule.T != settings["T"]:
         raise ValueError(f"T = {settings['T']} does not go with {schedule.T} betas")
-    table = _table(arrays, schedule) if settings["predicts"] == "prior" else None
+    table = None
+    if settings["predicts"] == "prior":
+        table = make_table((arrays["share"], arrays["levels"]), schedule)
     network = make_network(settings, schedule, table)
     state = _state(arrays, network)
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(str(arrays["rng"]))
     held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
     _check_held_out(held_out, settings)
-    return Run(settings, schedule, network, state, held_out, table), rng
+    generator = rng.bit_generator.state
+    return Run(settings, schedule, network, state, held_out, table, generator), rng
 
 
 def _read_checkpoint(file: Any) -> dict[str, Array]:
@@ -155,15 +157,6 @@ def _read_checkpoint(file: Any) -> dict[str, Array]:
         histograms = {"share", "levels"} & set(names)
         return ["beta", "rng", *training.State._fields, *histograms]
     return readers.read_npz(file, choose)
-
-
-def _table(arrays: dict[str, Array], schedule: Schedule) -> pixels.Table:
-    kinds = len(arrays["share"])
-    rows = np.ptp(schedule.log_snr[1:]) / pixels.Table.spacing
-    if rows * max(8, kinds) > MOST_ROWS:
-        raise ValueError(f"share has {kinds} kinds of images at {rows:.0f} noise levels: "
-                         f"their product is at most {MOST_ROWS}")
-    return pixels.Table((arrays["share"], arrays["levels"]), schedule)
 
 
 def _state(arrays: dict[str, Array], network: Network) -> training.State:

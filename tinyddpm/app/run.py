@@ -5,8 +5,9 @@
     with locked("points-run", new=True):           # folder.py
         run = fit(run, dataset, rng, "points-run")   # fit.py
     run, rng = load("points-run")                  # folder.py
-    run.denoiser, run.ledger(items, rng)           # model.py
+    run.denoiser, run.sample(1000), run.ledger()   # model.py
 
+In a notebook `verbs.fit` does the first four lines in one, for an array too.
 What a run on points computes: fit → training.train → elbo.simple_loss → forward.diffuse, mlp.
 """
 from typing import Any
@@ -20,12 +21,12 @@ from ..schedule import Schedule
 from .datasets import DataSet, open_data
 from .fit import fit
 from .folder import load, locked, read_log, save
-from .model import Run, make_network
-from .settings import (FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES, check_settings,
-                       check_size, complete)
+from .model import Run, make_network, make_table
+from .settings import (CUSTOM, FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES,
+                       check_settings, check_size, complete)
 
-__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_size", "fit", "load", "locked",
-           "open_data", "read_log", "save", "start"]
+__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_same_data", "check_size",
+           "extended", "fit", "load", "locked", "open_data", "read_log", "save", "start"]
 
 
 def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
@@ -35,19 +36,59 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
     recipe: "best" or "ddpm", see settings.py.
     choices: settings that replace those of the recipe, where they are not None.  With `minutes` the
     training ends after so much time, and not after `steps`.
-    ValueError: settings that `check_settings` refuses.
+    schedule: a name, or your own: a `Schedule`, or a list of β.  T then is their number.
+    ValueError: settings that do not exist, or that `check_settings` refuses.
     """
+    schedule = choices.get("schedule")
+    if schedule is not None and not isinstance(schedule, str):
+        schedule = schedule if isinstance(schedule, Schedule) else Schedule(schedule)
+        if choices.get("T") not in (None, schedule.T):
+            raise ValueError(f"T = {choices['T']}: the schedule has {schedule.T} β; leave T away")
+        choices = {**choices, "schedule": CUSTOM, "T": schedule.T}
+    elif schedule == CUSTOM:
+        raise ValueError(f"schedule = {CUSTOM!r}: give the list of β itself")
     settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind,
                 "shape": list(dataset.held_out.shape[1:]), "shift": dataset.shift.tolist(),
                 "scale": dataset.scale.tolist(), "sha256": dataset.sha256, "seed": seed,
-                "minutes": None, "columns": list(dataset.columns), "recipe": recipe, **complete(dataset.kind, recipe, choices)}
+                "minutes": None, "columns": list(dataset.columns), "recipe": recipe,
+                **complete(dataset.kind, recipe, choices)}
     check_settings(settings)
     rng = np.random.default_rng(seed)
-    schedule = SCHEDULES[settings["schedule"]](settings["T"])
+    if not isinstance(schedule, Schedule):
+        schedule = SCHEDULES[settings["schedule"]](settings["T"])
     table = _pixel_table(dataset, schedule, seed) if settings["predicts"] == "prior" else None
     network = make_network(settings, schedule, table)
     state = training.initial_state(network, rng)
-    return Run(settings, schedule, network, state, dataset.held_out, table), rng
+    generator = rng.bit_generator.state
+    return Run(settings, schedule, network, state, dataset.held_out, table, generator), rng
+
+
+def extended(run: Run, steps: int | None = None, minutes: float | None = None) -> Run:
+    """The run, to be trained until it has so many steps or minutes in all; None, None: unchanged.
+
+    ValueError: it has as many already.
+    """
+    if steps is not None and minutes is not None:
+        raise ValueError(f"steps = {steps} with minutes = {minutes}: give one of the two")
+    settings = run.settings
+    if steps is not None or minutes is not None:
+        settings = {**settings, "minutes": minutes, "steps": steps or settings["steps"]}
+        check_settings(settings)
+    trained = run.log[-1].seconds / 60 if run.log else 0.0
+    if settings["minutes"] is None and run.state.step >= settings["steps"]:
+        raise ValueError(f"steps = {settings['steps']}: the run has {run.state.step} steps "
+                         f"already; give a total of more")
+    if settings["minutes"] is not None and trained >= settings["minutes"]:
+        raise ValueError(f"minutes = {settings['minutes']}: the run was trained for {trained:.3g} "
+                         f"minutes already; give a total of more")
+    return run._replace(settings=settings)
+
+
+def check_same_data(run: Run, dataset: DataSet) -> None:
+    """ValueError unless the run was trained on these data."""
+    if dataset.sha256 != run.settings.get("sha256"):
+        raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far: "
+                         f"give the same data")
 
 
 def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Table:
@@ -57,4 +98,4 @@ def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Tabl
     at_least = min(100, MOST_NUMBERS // size)
     n = int(np.clip(2 ** 22 // size, at_least, 2 ** 13))
     images = dataset.draw(np.random.default_rng(seed), n)
-    return pixels.Table(fit_histograms(images), schedule)
+    return make_table(fit_histograms(images), schedule)

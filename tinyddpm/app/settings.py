@@ -110,13 +110,15 @@ def _check_known(name: str, value: Any, known: Iterable[str], noun: str,
     known = list(known)
     if name in known:
         return
+    near = difflib.get_close_matches(name, known, 1)
+    if OTHER_NAMES.get(name) in known:
+        near = [OTHER_NAMES[name]]
+    mend = f"there are {', '.join(known)}"
     if name in sizes:
         mend = f"it is a size of the network, network=dict({name}={value!r})"
-    else:
-        near = difflib.get_close_matches(name, known, 1) or [OTHER_NAMES.get(name)]
-        guess = f"did you mean {near[0]}?  " if near[0] in known else ""
-        mend = f"{guess}({', '.join(known)})"
-    raise ValueError(f"{name} = {value!r}: no such {noun}; {mend}")
+    elif near:
+        mend = f"the nearest is {near[0]} ({mend})"
+    raise ValueError(f"{name} = {value!r}: no {noun} has this name; {mend}")
 
 
 def _predicts_for(loss: str | None, default: str) -> str:
