@@ -75,7 +75,9 @@ def add_train(group: Any) -> None:
     command.add_argument("--optimiser", choices=settings.OPTIMISERS,
                          help="adam, or muon for the matrices of hidden layers")
     command.add_argument("--learning-rate", "--rate", type=positive, help="its peak")
-    command.add_argument("--schedule", choices=list(settings.SCHEDULES))
+    command.add_argument("--schedule", metavar="NAME",
+                         help=f"{', '.join(settings.SCHEDULES)}; or a .npy or .csv file of your "
+                              f"own betas")
     command.add_argument("--T", type=integer_at_least(1), help="diffusion steps")
     command.add_argument("--predicts", choices=settings.PREDICTS,
                          help="what the network's output means; prior: the prior of each pixel")

@@ -1,5 +1,6 @@
 """What the commands train, sample and elbo do with their arguments."""
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,11 @@ def sample(arguments: argparse.Namespace) -> None:
     if arguments.steps is not None or arguments.eta is not None:  # DDIM
         length = len(sampling.sampling_times(run.schedule, arguments.steps))
     with progress_bar(length, "sampling") as bar:
-        samples = run.sample(arguments.n, arguments.seed, arguments.steps, arguments.eta,
-                             bar.update)
+        def moving(steps: Iterable) -> Iterator:
+            for step in steps:
+                bar.update()
+                yield step
+        samples = run.sample(arguments.n, arguments.seed, arguments.steps, arguments.eta, moving)
     files.replace(out, lambda file: np.save(file, samples))
     if run.is_images:
         figure = plot.image_grid(samples[:100])

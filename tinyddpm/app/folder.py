@@ -54,22 +54,29 @@ def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
     with files.interrupts_held():
         np.savez(packed, beta=run.schedule.beta[1:], rng=np.array(json.dumps(generator)),
                  **run.state._asdict(), **histograms)
-    settings = run.settings
-    if (folder / ARRAY_FILE).exists():
-        settings = {**settings, "data": ARRAY}
     is_new = run.state.step == 0 or not (folder / "settings.json").exists()
     if is_new:
         files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
     files.replace(folder / "log.csv", lambda file: file.write(text.encode()))
     files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
-    if is_new or settings != with_current_names(_read_settings(folder)):  # it trains on for longer
-        content = json.dumps(settings, indent=2).encode()
-        files.replace(folder / "settings.json", lambda file: file.write(content))
+    if is_new:
+        write_settings(folder, run.settings)
 
 
-def _read_settings(folder: Path) -> Any:
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Write settings.json.  A run that trains on has other `steps` or `minutes` than before."""
+    if (folder / ARRAY_FILE).exists():
+        settings = {**settings, "data": ARRAY}
+    content = json.dumps(settings, indent=2).encode()
+    files.replace(folder / "settings.json", lambda file: file.write(content))
+
+
+def _settings(folder: Path) -> Settings:
     text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
-    return json.loads(text)
+    settings = with_current_names(json.loads(text))
+    if (folder / ARRAY_FILE).exists():  # wherever the folder is now
+        settings["data"] = str(folder / ARRAY_FILE)
+    return settings
 
 
 @contextmanager
@@ -131,10 +138,8 @@ def load(folder: Path | str) -> tuple[Run, np.random.Generator]:
 
 
 def _load(folder: Path) -> tuple[Run, np.random.Generator]:
-    settings = with_current_names(_read_settings(folder))
+    settings = _settings(folder)
     check_settings(settings)
-    if (folder / ARRAY_FILE).exists():
-        settings["data"] = str(folder / ARRAY_FILE)
     arrays = readers.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
     schedule = Schedule(arrays["beta"])
     if schedule.T != settings["T"]:

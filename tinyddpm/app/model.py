@@ -1,6 +1,7 @@
 """What a run holds, and what follows from it: a denoiser, samples, the ledger, a folder."""
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,19 +103,21 @@ class Run(NamedTuple):
         return x_0 * np.array(self.settings["scale"]) + np.array(self.settings["shift"])
 
     def sample(self, n: int, rng: np.random.Generator | int = 0, steps: int | None = None,
-               eta: float | None = None, moved: Callable[[], Any] | None = None) -> Array:
+               eta: float | None = None,
+               progress: Callable[[Iterable], Iterable] | None = None) -> Array:
         """n new items: points in the data's own units, (n, D) float64, or images, (n, …) uint8.
 
         rng: a Generator, or a seed; the same seed gives the same items.
         Algorithm 2; or DDIM if `steps` or `eta` is given, see `sampling.ddim_sampling`.
-        moved: called after each step of the chain, by a progress bar.
+        progress: wraps the steps of the chain, as tqdm does; None: `bar_if_interactive`.
         ValueError: more items than fit into memory; samples that are not finite.
         """
         check_integer("n", n)
         check_size("n", n, self.settings["shape"])
         rng = np.random.default_rng(rng)
         x_T = rng.standard_normal((n, *self.settings["shape"]), np.float32)
-        x_0 = draw_samples(self, x_T, rng, steps, eta, moved)
+        progress = progress or bar_if_interactive("sampling")
+        x_0 = draw_samples(self, x_T, rng, steps, eta, progress)
         if not np.isfinite(x_0).all():
             raise ValueError("the samples are not finite: the training has diverged; train again "
                              "with a smaller learning_rate")
@@ -131,7 +134,7 @@ class Run(NamedTuple):
         denoiser: the run's own by default.  options: those of `elbo.ledger`.
         """
         options = {"variance": self.settings["variance"], "decoder": self.decoder,
-                   "clip": self.clip, **options}
+                   "clip": self.clip, "progress": bar_if_interactive("ledger"), **options}
         denoiser = self.denoiser if denoiser is None else denoiser
         items = self.held_out[:200] if items is None else np.asarray(items)
         rng = np.random.default_rng(rng)
@@ -161,9 +164,19 @@ class Run(NamedTuple):
         save(self, folder)
 
 
+def bar_if_interactive(description: str) -> Callable[[Iterable], Iterable]:
+    """A `progress`: a bar in a notebook or at Python's prompt; in a program it shows nothing."""
+    if not hasattr(sys, "ps1") or sys.stderr is None:  # a program has no ps1
+        return iter
+    from tqdm import tqdm
+
+    return lambda steps: tqdm(steps, desc=description, unit="t", mininterval=0.3, leave=False)
+
+
 def draw_samples(run: Run, x_T: Array, rng: np.random.Generator, steps: int | None = None,
-                 eta: float | None = None, moved: Callable[[], Any] | None = None) -> Array:
-    """x_0 from x_T; steps, eta and moved as in `Run.sample`."""
+                 eta: float | None = None,
+                 progress: Callable[[Iterable], Iterable] = iter) -> Array:
+    """x_0 from x_T; steps, eta and progress as in `Run.sample`."""
     if steps is None and eta is None:
         sampler: Callable = sampling.ancestral_sampling
         options: dict[str, Any] = {"variance": run.settings["variance"]}
@@ -171,12 +184,10 @@ def draw_samples(run: Run, x_T: Array, rng: np.random.Generator, steps: int | No
         sampler, options = sampling.ddim_sampling, {"steps": steps, "eta": eta or 0.0}
     denoiser, least = run.denoiser, LEAST_TO_HALVE[run.settings["kind"]]
 
-    def chain(x: Array, rng: np.random.Generator) -> Iterator[sampling.SamplingStep]:
-        for step in sampler(run.schedule, denoiser, x, rng, clip=run.clip, **options):
-            # The two halves of x_T run in two threads; only the caller's moves the bar.
-            if moved is not None and threading.get_ident() == caller:
-                moved()
-            yield step
+    def chain(x: Array, rng: np.random.Generator) -> Iterable[sampling.SamplingStep]:
+        steps = sampler(run.schedule, denoiser, x, rng, clip=run.clip, **options)
+        # The two halves of x_T run in two threads; the progress is that of the caller's thread.
+        return progress(steps) if threading.get_ident() == caller else steps
 
     caller = threading.get_ident()
     with np.errstate(over="ignore", invalid="ignore"):  # the caller checks x_0

@@ -10,6 +10,7 @@
 In a notebook `verbs.fit` does the first four lines in one, for an array too.
 What a run on points computes: fit → training.train → elbo.simple_loss → forward.diffuse, mlp.
 """
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .. import training
 from ..images import pixels
 from ..images.histograms import fit_histograms
 from ..schedule import Schedule
+from . import readers
 from .datasets import DataSet, open_data
 from .fit import fit
 from .folder import load, locked, read_log, save
@@ -36,17 +38,16 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
     recipe: "best" or "ddpm", see settings.py.
     choices: settings that replace those of the recipe, where they are not None.  With `minutes` the
     training ends after so much time, and not after `steps`.
-    schedule: a name, or your own: a `Schedule`, or a list of β.  T then is their number.
+    schedule: a name, or your own: a `Schedule`, a list of β, or a .npy or .csv file of β.  T is
+    then the number of β.
     ValueError: settings that do not exist, or that `check_settings` refuses.
     """
-    schedule = choices.get("schedule")
-    if schedule is not None and not isinstance(schedule, str):
-        schedule = schedule if isinstance(schedule, Schedule) else Schedule(schedule)
+    schedule = _own_schedule(choices.get("schedule"))
+    if schedule is not None:
         if choices.get("T") not in (None, schedule.T):
-            raise ValueError(f"T = {choices['T']}: the schedule has {schedule.T} β; leave T away")
+            raise ValueError(f"T = {choices['T']}: the schedule has {schedule.T} betas; leave T "
+                             f"away, or give as many betas")
         choices = {**choices, "schedule": CUSTOM, "T": schedule.T}
-    elif schedule == CUSTOM:
-        raise ValueError(f"schedule = {CUSTOM!r}: give the list of β itself")
     settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind,
                 "shape": list(dataset.held_out.shape[1:]), "shift": dataset.shift.tolist(),
                 "scale": dataset.scale.tolist(), "sha256": dataset.sha256, "seed": seed,
@@ -54,13 +55,29 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
                 **complete(dataset.kind, recipe, choices)}
     check_settings(settings)
     rng = np.random.default_rng(seed)
-    if not isinstance(schedule, Schedule):
+    if schedule is None:
         schedule = SCHEDULES[settings["schedule"]](settings["T"])
     table = _pixel_table(dataset, schedule, seed) if settings["predicts"] == "prior" else None
     network = make_network(settings, schedule, table)
     state = training.initial_state(network, rng)
     generator = rng.bit_generator.state
     return Run(settings, schedule, network, state, dataset.held_out, table, generator), rng
+
+
+def _own_schedule(choice: Any) -> Schedule | None:
+    """The schedule of a list of β, or of a file of them; None for a name, which settings know."""
+    if choice is None or isinstance(choice, Schedule):
+        return choice
+    if isinstance(choice, (str, Path)):
+        read = {".npy": readers.read_npy, ".csv": readers.read_csv}.get(Path(choice).suffix.lower())
+        if read is None and choice != CUSTOM:
+            return None
+        if read is None:
+            raise ValueError(f"schedule = {choice!r}: give the list of beta itself")
+        choice = readers.read_file(choice, read, "a list of beta")
+        if choice.size == max(choice.shape, default=0):  # a single row or column
+            choice = choice.ravel()
+    return Schedule(choice)
 
 
 def extended(run: Run, steps: int | None = None, minutes: float | None = None) -> Run:

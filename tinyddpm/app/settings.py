@@ -13,6 +13,7 @@ weights (EMA).
 """
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -81,6 +82,9 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
         raise ValueError(f"recipe = {recipe!r}: one of {', '.join(RECIPES)}")
     defaults = RECIPES[recipe][kind]
     for name, value in choices.items():
+        if isinstance(value, np.ndarray):
+            raise ValueError(f"{name} = an array of shape {value.shape}: a setting is a number, a "
+                             f"name, or the dict of the network's sizes")
         _check_known(name, value, [*defaults, "minutes"], "setting", SIZES[kind])
     chosen = {name: _plain(value) for name, value in choices.items() if value is not None}
     settings = {**defaults, **chosen}
@@ -110,15 +114,16 @@ def _check_known(name: str, value: Any, known: Iterable[str], noun: str,
     known = list(known)
     if name in known:
         return
+    shown = reprlib.repr(value)
     near = difflib.get_close_matches(name, known, 1)
     if OTHER_NAMES.get(name) in known:
         near = [OTHER_NAMES[name]]
     mend = f"there are {', '.join(known)}"
     if name in sizes:
-        mend = f"it is a size of the network, network=dict({name}={value!r})"
+        mend = f"it is a size of the network, network=dict({name}={shown})"
     elif near:
         mend = f"the nearest is {near[0]} ({mend})"
-    raise ValueError(f"{name} = {value!r}: no {noun} has this name; {mend}")
+    raise ValueError(f"{name} = {shown}: no {noun} has this name; {mend}")
 
 
 def _predicts_for(loss: str | None, default: str) -> str:
@@ -171,7 +176,9 @@ def _check_names(settings: Settings) -> None:
                "loss": LOSSES, "optimiser": OPTIMISERS}
     for name, choices in allowed.items():
         if settings[name] not in choices:
-            one_of = ", ".join(str(choice) for choice in choices)
+            one_of = ", ".join(str(choice) for choice in choices if choice != CUSTOM)
+            if name == "schedule":
+                one_of += ", or a list or a .npy or .csv file of beta"
             raise ValueError(f"{name} = {settings[name]!r}: one of {one_of}")
     if not isinstance(settings["data"], str):
         raise ValueError(f"data = {settings['data']!r}: the name of a data set")

@@ -18,19 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from . import data, files, run as runs
+from . import files, run as runs
 from .console import train_with_bar
+from .data import load
 from .datasets import DataSet, from_array
 from .fit import Interrupted
-from .folder import ARRAY, ARRAY_FILE
+from .folder import ARRAY, ARRAY_FILE, write_settings
 from .model import Run
 
 
-def fit(items: Any, seed: int = 0, recipe: str = "best", folder: Path | str | None = None,
+def fit(data: Any, *, seed: int = 0, recipe: str = "best", folder: Path | str | None = None,
         progress: bool = True, **choices: Any) -> Run:
     """Train a run on data.
 
-    items: an array of points, (N, D), or of images, (N, H, W) or (N, H, W, C) uint8; a table with
+    data: an array of points, (N, D), or of images, (N, H, W) or (N, H, W, C) uint8; a table with
     `columns`, as of pandas; or a name: "moons", "mnist", "points.csv", see `open_data`.
     seed: of all random numbers.  recipe: "best" or "ddpm".
     choices: settings of the run in place of the recipe's, e.g. steps=2000, minutes=5, T=50,
@@ -44,11 +45,11 @@ def fit(items: Any, seed: int = 0, recipe: str = "best", folder: Path | str | No
     ValueError: data that cannot be trained on; settings that do not exist or do not go together.
     FloatingPointError: the training has diverged.
     """
-    if isinstance(items, (str, Path)):
-        dataset, array = runs.open_data(str(items)), None
+    if isinstance(data, (str, Path)):
+        dataset, array = runs.open_data(str(data)), None
     else:
-        array = np.asarray(items)
-        columns = [str(name) for name in getattr(items, "columns", ())]
+        array = np.asarray(data)
+        columns = [str(name) for name in getattr(data, "columns", ())]
         dataset = from_array(ARRAY, array, columns=columns)
     run, _ = runs.start(dataset, seed, recipe, **choices)
     if progress and dataset.description:
@@ -86,7 +87,7 @@ def load_run(folder: Path | str) -> Run:
     folder = Path(folder)
     run, _ = runs.load(folder)
     log = runs.read_log(folder / "log.csv", run.state.step)
-    array = data.load(folder / ARRAY_FILE) if (folder / ARRAY_FILE).exists() else None
+    array = load(folder / ARRAY_FILE) if (folder / ARRAY_FILE).exists() else None
     return run._replace(log=log, array=array)
 
 
@@ -131,6 +132,7 @@ def _locked(run: Run, folder: Path | str) -> Iterator[None]:
     with runs.locked(folder, new=is_new):
         if not is_new:
             _check_same_run(run, folder)
+            write_settings(folder, run.settings)  # its steps or minutes may be others now
         if run.array is not None and not (folder / ARRAY_FILE).exists():
             runs.check_same_data(run, _data_of(run))
             array = np.asarray(run.array)
