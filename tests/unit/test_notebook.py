@@ -156,7 +156,7 @@ def test_the_samples_and_the_ledger_are_those_of_the_command_line(run, tmp_path,
     assert repr(run.ledger()) in capsys.readouterr().out
 
 
-def test_names_tables_and_float32(run):
+def test_names_tables_and_float32(run, tmp_path):
     """A name of a data set, a table with columns, and numbers of another type."""
     assert tinyddpm.fit("moons", progress=False, **SMALL).array is None
     table = type("Table", (), {"columns": ["height", "weight"],
@@ -164,6 +164,9 @@ def test_names_tables_and_float32(run):
     of_table = tinyddpm.fit(table, progress=False, **SMALL)
     assert of_table.settings["columns"] == ["height", "weight"]
     assert (of_table.state.weights == run.state.weights).all()
+    of_table.save(tmp_path / "run")
+    main(["train", "--resume", str(tmp_path / "run")])
+    assert tinyddpm.load_run(tmp_path / "run").settings["columns"] == ["height", "weight"]
     choices = {**SMALL, "steps": np.int64(2)}
     small = tinyddpm.fit(POINTS.astype(np.float32), progress=False, **choices)
     assert small.state.step == 2 and small.sample(3).dtype == float
@@ -461,6 +464,8 @@ def test_a_network_is_no_denoiser(call, run):
     (dict(schedule=BETAS), ["T = 6", "4 betas"]),
     (dict(schedule=[0.1, 2.0], T=None), ["beta_2 = 2"]),
     (dict(schedule="missing.csv", T=None), ["missing.csv", "No such file"]),
+    (dict(steps=True), ["steps = True"]),
+    (dict(seed="0"), ["seed = '0'"]),
     (dict(data="points"), ["'points'", "moons"]),
     (dict(data=POINTS[:3]), ["3", "4 or more"]),
 ])
@@ -497,6 +502,7 @@ def test_a_run_that_is_finished_and_other_folders(run, run_of_images, tmp_path):
             (lambda: fit(folder=tmp_path / "run"), ["after 12 steps", "load_run"]),
             (lambda: changed.save(tmp_path / "new"), ["not what the run was trained on"]),
             (lambda: changed.fit(steps=20), ["not what the run was trained on"]),
+            (lambda: tinyddpm.fit(run), ["data = Run(", "run.fit("]),
             (lambda: tinyddpm.load_run(tmp_path), ["settings.json"]),
             (lambda: run.sample(0), ["n = 0"]), (lambda: run.sample(2.5), ["n = 2.5"]),
             (lambda: run.sample(10 ** 9), ["n = 1000000000"]),

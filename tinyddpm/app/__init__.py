@@ -9,9 +9,10 @@ A run, in the order of its life:
     settings       two recipes, what is allowed, the checks
     datasets       open a data set by its name
     run            start a run; a summary of the files of this list
-    model          what a run holds: network, denoiser, decoder, ledger
+    model          what a run holds: network, denoiser, samples, ledger
     fit            the training loop, with checkpoints
     folder         save and load; the file `lock`, by which only one process trains in the folder
+    verbs          all of it in a line each, for arrays and notebooks: fit, run.sample, run.save
 Files and pictures:
     data           your own data files
     digits         MNIST

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import sampling
 from . import data, files, plot, run as runs, settings  # `run` is a Run in this file
 from .console import (ledger_to_dict, progress_bar, progress_over, say_why_negative,
                       train_with_bar, write_json, write_picture)
+from .model import chain_length
 
 # The options of train that are settings of the run, under the same names.
 CHOICES = ("steps", "minutes", "batch", "optimiser", "learning_rate", "schedule", "T", "predicts",
@@ -53,10 +53,7 @@ def resume(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.resume)
     with runs.locked(folder):
         run, rng = runs.load(folder)
-        dataset = runs.open_data(arguments.data or run.settings["data"])
-        if dataset.sha256 != run.settings.get("sha256"):
-            raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far: "
-                             f"give the same file by --data")
+        dataset = runs.data_of(run, arguments.data)
         run = train_with_bar(run, dataset, rng, folder, arguments.save_every)
     print_trained(folder, run)
 
@@ -73,9 +70,7 @@ def sample(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, with a .png "
                          f"beside it; held_out.npy is a run's own file")
     runs.check_size("n", arguments.n, run.settings["shape"])
-    length = run.schedule.T
-    if arguments.steps is not None or arguments.eta is not None:  # DDIM
-        length = len(sampling.sampling_times(run.schedule, arguments.steps))
+    length = chain_length(run, arguments.steps, arguments.eta)
     with progress_bar(length, "sampling") as bar:
         def moving(steps: Iterable) -> Iterator:
             for step in steps:

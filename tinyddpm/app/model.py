@@ -19,6 +19,8 @@ from ..reverse import Denoiser
 from ..schedule import Schedule
 from .settings import LEAST_TO_HALVE, Settings, check_size
 
+Progress = Callable[[Iterable], Iterable]  # a function that wraps the steps, as tqdm does
+
 MOST_WEIGHTS = 2 ** 24  # a larger network would not fit into the memory of a small computer
 
 # A row of a pixel table has 24 kB.  At most 8192 rows: 1024 noise levels for each of 8 kinds.
@@ -103,8 +105,7 @@ class Run(NamedTuple):
         return x_0 * np.array(self.settings["scale"]) + np.array(self.settings["shift"])
 
     def sample(self, n: int, rng: np.random.Generator | int = 0, steps: int | None = None,
-               eta: float | None = None,
-               progress: Callable[[Iterable], Iterable] | None = None) -> Array:
+               eta: float | None = None, progress: Progress | None = None) -> Array:
         """n new items: points in the data's own units, (n, D) float64, or images, (n, …) uint8.
 
         rng: a Generator, or a seed; the same seed gives the same items.
@@ -116,7 +117,9 @@ class Run(NamedTuple):
         check_size("n", n, self.settings["shape"])
         rng = np.random.default_rng(rng)
         x_T = rng.standard_normal((n, *self.settings["shape"]), np.float32)
-        progress = progress or bar_if_interactive("sampling")
+        if progress is None:
+            length = chain_length(self, steps, eta)
+            progress = bar_if_interactive("sampling", length)
         x_0 = draw_samples(self, x_T, rng, steps, eta, progress)
         if not np.isfinite(x_0).all():
             raise ValueError("the samples are not finite: the training has diverged; train again "
@@ -164,18 +167,25 @@ class Run(NamedTuple):
         save(self, folder)
 
 
-def bar_if_interactive(description: str) -> Callable[[Iterable], Iterable]:
-    """A `progress`: a bar in a notebook or at Python's prompt; in a program it shows nothing."""
+def chain_length(run: Run, steps: int | None = None, eta: float | None = None) -> int:
+    """How many steps the sampling takes; steps, eta as in `Run.sample`."""
+    if steps is None and eta is None:
+        return run.schedule.T
+    return len(sampling.sampling_times(run.schedule, steps))
+
+
+def bar_if_interactive(description: str, total: int | None = None) -> Progress:
+    """A bar in a notebook or at Python's prompt; in a program it shows nothing."""
     if not hasattr(sys, "ps1") or sys.stderr is None:  # a program has no ps1
         return iter
     from tqdm import tqdm
 
-    return lambda steps: tqdm(steps, desc=description, unit="t", mininterval=0.3, leave=False)
+    return lambda times: tqdm(times, desc=description, total=total, unit="t", mininterval=0.3,
+                              leave=False)
 
 
 def draw_samples(run: Run, x_T: Array, rng: np.random.Generator, steps: int | None = None,
-                 eta: float | None = None,
-                 progress: Callable[[Iterable], Iterable] = iter) -> Array:
+                 eta: float | None = None, progress: Progress = iter) -> Array:
     """x_0 from x_T; steps, eta and progress as in `Run.sample`."""
     if steps is None and eta is None:
         sampler: Callable = sampling.ancestral_sampling

@@ -20,14 +20,14 @@ from ..images import pixels
 from ..images.histograms import fit_histograms
 from ..schedule import Schedule
 from . import readers
-from .datasets import DataSet, open_data
+from .datasets import DataSet, from_array, open_data
 from .fit import fit
-from .folder import load, locked, read_log, save
+from .folder import ARRAY_FILE, load, locked, read_log, save
 from .model import Run, make_network, make_table
 from .settings import (CUSTOM, FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES,
-                       check_settings, check_size, complete)
+                       check_settings, check_size, complete, plain)
 
-__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_same_data", "check_size",
+__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_size", "data_of",
            "extended", "fit", "load", "locked", "open_data", "read_log", "save", "start"]
 
 
@@ -50,7 +50,7 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
         choices = {**choices, "schedule": CUSTOM, "T": schedule.T}
     settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind,
                 "shape": list(dataset.held_out.shape[1:]), "shift": dataset.shift.tolist(),
-                "scale": dataset.scale.tolist(), "sha256": dataset.sha256, "seed": seed,
+                "scale": dataset.scale.tolist(), "sha256": dataset.sha256, "seed": plain(seed),
                 "minutes": None, "columns": list(dataset.columns), "recipe": recipe,
                 **complete(dataset.kind, recipe, choices)}
     check_settings(settings)
@@ -95,17 +95,29 @@ def extended(run: Run, steps: int | None = None, minutes: float | None = None) -
     if settings["minutes"] is None and run.state.step >= settings["steps"]:
         raise ValueError(f"steps = {settings['steps']}: the run has {run.state.step} steps "
                          f"already; give a total of more")
-    if settings["minutes"] is not None and trained >= settings["minutes"]:
+    # The log of a folder has two decimals of a second.
+    if settings["minutes"] is not None and trained + 0.01 / 60 >= settings["minutes"]:
         raise ValueError(f"minutes = {settings['minutes']}: the run was trained for {trained:.3g} "
                          f"minutes already; give a total of more")
     return run._replace(settings=settings)
 
 
-def check_same_data(run: Run, dataset: DataSet) -> None:
-    """ValueError unless the run was trained on these data."""
+def data_of(run: Run, name: str | None = None) -> DataSet:
+    """The data that the run was trained on so far.
+
+    name: where they are now; None: where they were.  A run's array is taken from memory.
+    ValueError: other data.
+    """
+    name = name or run.settings["data"]
+    if run.array is not None:
+        dataset = from_array(name, run.array)
+    else:
+        has_names = Path(name).name != ARRAY_FILE  # of columns; an array of a table has lost them
+        dataset = open_data(name, columns=run.settings["columns"] if has_names else ())
     if dataset.sha256 != run.settings.get("sha256"):
-        raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far: "
-                         f"give the same data")
+        raise ValueError(f"data = {name!r} is not what the run was trained on so far: give the "
+                         f"same data, on the command line by --data")
+    return dataset
 
 
 def _pixel_table(dataset: DataSet, schedule: Schedule, seed: int) -> pixels.Table:

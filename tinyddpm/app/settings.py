@@ -86,10 +86,10 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
             raise ValueError(f"{name} = an array of shape {value.shape}: a setting is a number, a "
                              f"name, or the dict of the network's sizes")
         _check_known(name, value, [*defaults, "minutes"], "setting", SIZES[kind])
-    chosen = {name: _plain(value) for name, value in choices.items() if value is not None}
+    chosen = {name: plain(value) for name, value in choices.items() if value is not None}
     settings = {**defaults, **chosen}
     if isinstance(settings["network"], dict):
-        sizes = {name: _plain(size) for name, size in settings["network"].items()}
+        sizes = {name: plain(size) for name, size in settings["network"].items()}
         settings["network"] = {**defaults["network"], **sizes}
     if "predicts" not in chosen:
         settings["predicts"] = _predicts_for(chosen.get("loss"), defaults["predicts"])
@@ -100,7 +100,7 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
     return settings
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """NumPy's numbers as Python's, which json can write."""
     return value.item() if isinstance(value, np.generic) else value
 
@@ -195,7 +195,7 @@ def _check_integers(settings: Settings) -> None:
     sizes |= {f"shape[{i}]": size for i, size in enumerate(settings["shape"])}
     for name, value in sizes.items():
         most = MOST.get(name.partition("[")[0], MOST_OF_ALL_OTHERS)
-        if not (isinstance(value, int) and 1 <= value <= most):
+        if isinstance(value, bool) or not (isinstance(value, int) and 1 <= value <= most):
             raise ValueError(f"{name} = {value!r}: a whole number from 1 to {most}")
     check_size("batch", settings["batch"], settings["shape"])
     seed = settings["seed"]

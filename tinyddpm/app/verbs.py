@@ -45,6 +45,8 @@ def fit(data: Any, *, seed: int = 0, recipe: str = "best", folder: Path | str | 
     ValueError: data that cannot be trained on; settings that do not exist or do not go together.
     FloatingPointError: the training has diverged.
     """
+    if isinstance(data, Run):
+        raise ValueError(f"data = {data}: to train a run on, call run.fit(steps=…)")
     if isinstance(data, (str, Path)):
         dataset, array = runs.open_data(str(data)), None
     else:
@@ -66,7 +68,7 @@ def fit_on(run: Run, steps: int | None = None, minutes: float | None = None,
     ValueError: it has as many already; its data are not to be found, or are others now.
     """
     run = runs.extended(run, steps, minutes)
-    return _train(run, _data_of(run), folder, progress)
+    return _train(run, runs.data_of(run), folder, progress)
 
 
 def save(run: Run, folder: Path | str) -> None:
@@ -89,14 +91,6 @@ def load_run(folder: Path | str) -> Run:
     log = runs.read_log(folder / "log.csv", run.state.step)
     array = load(folder / ARRAY_FILE) if (folder / ARRAY_FILE).exists() else None
     return run._replace(log=log, array=array)
-
-
-def _data_of(run: Run) -> DataSet:
-    """The data that the run was trained on."""
-    name = run.settings["data"]
-    dataset = runs.open_data(name) if run.array is None else from_array(name, run.array)
-    runs.check_same_data(run, dataset)
-    return dataset
 
 
 def _train(run: Run, dataset: DataSet, folder: Path | str | None, progress: bool) -> Run:
@@ -134,7 +128,7 @@ def _locked(run: Run, folder: Path | str) -> Iterator[None]:
             _check_same_run(run, folder)
             write_settings(folder, run.settings)  # its steps or minutes may be others now
         if run.array is not None and not (folder / ARRAY_FILE).exists():
-            runs.check_same_data(run, _data_of(run))
+            runs.data_of(run)  # ValueError: it was changed
             array = np.asarray(run.array)
             files.replace(folder / ARRAY_FILE, lambda file: np.save(file, array))
         yield
