@@ -127,8 +127,10 @@ def test_a_loaded_run_is_the_run_that_was_saved(run, tmp_path):
     run.save(tmp_path / "run")  # as when the cells of a notebook are run twice
     longer = again.fit(steps=20, progress=False)
     assert longer.state.step == 20 and again.state.step == run.state.step == 12
+    assert [row.step for row in longer.log] == [10, 20]
     longer.save(tmp_path / "run")
     assert runs.load(tmp_path / "run")[0].settings["steps"] == 20
+    assert '"data": "array"' in (tmp_path / "run" / "settings.json").read_text()
     with pytest.raises(ValueError) as error:
         run.save(tmp_path / "run")
     one_sentence(error, "after 20 steps", "12", "load_run")
@@ -158,7 +160,8 @@ def test_the_samples_and_the_ledger_are_those_of_the_command_line(run, tmp_path,
 
 def test_names_tables_and_float32(run, tmp_path):
     """A name of a data set, a table with columns, and numbers of another type."""
-    assert tinyddpm.fit("moons", progress=False, **SMALL).array is None
+    of_moons = tinyddpm.fit("moons", progress=False, **SMALL)
+    assert of_moons.array is None and len(of_moons.ledger().terms) == 200
     table = type("Table", (), {"columns": ["height", "weight"],
                                "__array__": lambda self, dtype=None, copy=None: POINTS})()
     of_table = tinyddpm.fit(table, progress=False, **SMALL)
@@ -230,6 +233,7 @@ def test_ctrl_c_ends_a_program(monkeypatch):
 def test_in_a_thread_and_without_a_console(monkeypatch, run):
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     found = []
 
     def work():
