@@ -130,8 +130,8 @@ class Run(NamedTuple):
                denoiser: Denoiser | None = None, **options: Any) -> elbo.Ledger:
         """`elbo.ledger` of data, as nats of a density in the data's own units.
 
-        items: None takes the held-out ones, at most 200.  rng: a Generator, or a seed.
-
+        items: of the run's kind and shape; None: the held-out ones, at most 200.
+        rng: a Generator, or a seed; the same seed gives the same ledger.
         A point is shift + scale·x_0.  The density of a point is that of x_0 divided by Π scale, the
         product over the coordinates.  So Σ log scale is added to L_0.
         denoiser: the run's own by default.  options: those of `elbo.ledger`.
@@ -146,8 +146,7 @@ class Run(NamedTuple):
             ledger.terms[:, 0] += np.log(self.settings["scale"]).sum()
         return ledger
 
-
-    # The verbs: verbs.py imports this file, so it is imported when they are called.
+    # Two verbs.  verbs.py imports this file, so it is imported when they are called.
 
     def fit(self, steps: int | None = None, minutes: float | None = None,
             folder: Path | str | None = None, progress: bool = True) -> "Run":

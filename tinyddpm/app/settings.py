@@ -11,7 +11,6 @@ weights (EMA).
             fewer bits per dimension.  Points: log SNR in T = 100 equal steps, otherwise as ddpm;
             a sample takes a tenth of the time, and −ELBO is higher because of the fewer steps
 """
-import difflib
 import math
 import reprlib
 from collections.abc import Callable, Iterable
@@ -114,6 +113,8 @@ def _check_known(name: str, value: Any, known: Iterable[str], noun: str,
     known = list(known)
     if name in known:
         return
+    import difflib  # here, because `import tinyddpm` need not wait for it
+
     shown = reprlib.repr(value)
     near = difflib.get_close_matches(name, known, 1)
     if OTHER_NAMES.get(name) in known:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from . import files, run as runs
-from .console import train_with_bar
 from .data import load
 from .datasets import DataSet, from_array
 from .fit import Interrupted
@@ -96,8 +95,11 @@ def load_run(folder: Path | str) -> Run:
 def _train(run: Run, dataset: DataSet, folder: Path | str | None, progress: bool) -> Run:
     rng = np.random.default_rng()
     rng.bit_generator.state = run.generator
-    has_bar = progress and sys.stderr is not None  # which it is without a console
-    train = train_with_bar if has_bar else runs.fit
+    train = runs.fit
+    if progress and sys.stderr is not None:  # it is None without a console
+        from .console import train_with_bar  # here, because `import tinyddpm` need not wait for it
+
+        train = train_with_bar
     try:
         if folder is None:
             return train(run, dataset, rng)
