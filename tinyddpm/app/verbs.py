@@ -11,7 +11,7 @@ A run is never changed: `run.fit` returns another one.  Each call with the same 
 """
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def load_run(folder: Path | str) -> Run:
 def _train(run: Run, dataset: DataSet, folder: Path | str | None, progress: bool) -> Run:
     rng = np.random.default_rng()
     rng.bit_generator.state = run.generator
-    train = runs.fit
+    train: Callable = runs.fit
     if progress and sys.stderr is not None:  # it is None without a console
         from .console import train_with_bar  # here, because `import tinyddpm` need not wait for it
 
