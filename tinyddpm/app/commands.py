@@ -1,6 +1,7 @@
 """What the commands train, sample and elbo do with their arguments."""
 import argparse
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ def train(arguments: argparse.Namespace) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--out {str(folder)!r} exists already: choose a folder that is new or "
                          f"empty, or continue a run with --resume")
-    dataset = runs.open_data(arguments.data)
+    dataset = runs.open_data(arguments.data, columns=arguments.columns)
+    print(dataset.description)
+    for doubt in dataset.doubts:
+        warnings.warn(doubt, stacklevel=1)
     recipe = arguments.recipe or "best"
     choices = {name: getattr(arguments, name) for name in CHOICES}
     network = network_options(arguments, recipe, dataset.kind)
@@ -49,7 +53,7 @@ def network_options(arguments: argparse.Namespace, recipe: str, kind: str) -> di
 
 
 def resume(arguments: argparse.Namespace) -> None:
-    fixed = ("out", "recipe", *CHOICES, "width", "depth", "seed")
+    fixed = ("out", "recipe", "columns", *CHOICES, "width", "depth", "seed")
     given = [name.replace("_", "-") for name in fixed if getattr(arguments, name)]
     if given:
         raise ValueError(f"--{given[0]} cannot be given with --resume: "
@@ -57,7 +61,8 @@ def resume(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.resume)
     with runs.locked(folder):
         run, rng = runs.load(folder)
-        dataset = runs.open_data(arguments.data or run.settings["data"])
+        dataset = runs.open_data(arguments.data or run.settings["data"],
+                                 columns=run.settings["columns"])
         if dataset.sha256 != run.settings.get("sha256"):
             raise ValueError(f"data = {dataset.name!r} is not what the run was trained on so far: "
                              f"give the same file by --data")
@@ -120,7 +125,11 @@ def draw_samples(run: runs.Run, x_T: Array, rng: np.random.Generator, steps: int
 
 def elbo(arguments: argparse.Namespace) -> None:
     run, _ = runs.load(arguments.run)
-    held_out = data.load(arguments.data) if arguments.data else run.held_out
+    held_out = run.held_out
+    if arguments.data:
+        table = data.read(arguments.data, run.settings["columns"])
+        items = table.items if table.held_out is None else table.held_out
+        held_out = data.check(arguments.data, items)
     items = held_out[:arguments.n]
     out = arguments.out
     if len(items) < 2:

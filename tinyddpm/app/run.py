@@ -40,7 +40,8 @@ def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
     settings = {"format": FORMAT, "data": dataset.name, "kind": dataset.kind,
                 "shape": list(dataset.held_out.shape[1:]), "shift": dataset.shift.tolist(),
                 "scale": dataset.scale.tolist(), "sha256": dataset.sha256, "seed": seed,
-                "minutes": None, "columns": list(dataset.columns), "recipe": recipe, **complete(dataset.kind, recipe, choices)}
+                "minutes": None, "columns": list(dataset.columns), "recipe": recipe,
+                **complete(dataset.kind, recipe, choices)}
     check_settings(settings)
     rng = np.random.default_rng(seed)
     schedule = SCHEDULES[settings["schedule"]](settings["T"])
