@@ -451,6 +451,7 @@ def with_value(row, value):
     (np.column_stack([ROWS, NORMAL]), ["column 0 counts the rows, 0 to 299", "--columns 1,2"]),
     (np.column_stack([ROWS, NORMAL])[RNG.permutation(300)[:180]], ["column 0 counts the rows"]),
     (np.column_stack([NORMAL, 1.7e9 + 3600 * ROWS]), ["column 2 counts the rows"]),
+    (np.column_stack([AGES[:300], ROWS + 1000]), ["column 1 counts the rows, 1000 to 1299"]),
     (np.column_stack([ROWS, NORMAL])[:6], ["column 0 counts the rows, 0 to 5"]),
     (np.vstack([[2001, 2002], NORMAL]), ["the first row, 2001, 2002,", "header"]),
     (np.vstack([[0, 1], NORMAL]), ["the first row, 0, 1,", "header"]),

@@ -61,7 +61,8 @@ def add_train(group: Any) -> None:
         help=f"{', '.join(toys.TOYS)}; mnist (5,000 digits, shipped); mnist_full (70,000, "
              f"downloaded); or points (N, D) or images (N, H, W[, C]) uint8 of your own: "
              f"{data.WHAT_IS_READ}")
-    command.add_argument("--columns", metavar="A,B", default=(), type=lambda text: text.split(","),
+    command.add_argument("--columns", metavar="A,B", default=(),
+                         type=lambda text: [name.strip() for name in text.split(",")],
                          help="of points in a file: names from its first line, or numbers from 0 "
                               "(all)")
     command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")

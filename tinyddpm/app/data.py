@@ -87,9 +87,8 @@ def check(name: str, array: Any) -> Array:
 def _read_npz(file: BinaryIO) -> list[Array]:
     """The data of an open .npz file; of one with training and test images, both."""
     def choose(names: list[str]) -> list[str]:
-        for pair in (["x_train", "x_test"], ["train_images", "test_images"]):
-            if set(pair) <= set(names):
-                return pair
+        if {"x_train", "x_test"} <= set(names):
+            return ["x_train", "x_test"]
         usual = ("data", "images", "x", "x_train")
         chosen = names if len(names) == 1 else [name for name in names if name.lower() in usual]
         if len(chosen) != 1:

@@ -18,6 +18,7 @@ import numpy as np
 LARGEST = 380_000_000  # bytes of one file or array; with its copies in training, below 1 GB
 MOST_ENTRIES = 1000  # of an .npz file
 LONGEST_LINE = 2 ** 20  # characters of a line of a text file
+NUMBER = re.compile(r"[-+]?([\d.,]+(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 
 
 def read_file(path: str | Path, read: Callable[[BinaryIO], Any], kind: str) -> Any:
@@ -121,7 +122,7 @@ def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, l
     delimiter = found[0] if found else None if len(sample.split()) > 1 else ","
     names, *second = [_cells(line, delimiter) for _, line in head] or [["0"]]
     is_numbered = len(names) > 1 and names == ["", *map(str, range(len(names) - 1))]  # by pandas
-    is_header = not any(map(_is_number, names)) and any(map(str.isalpha, "".join(names)))
+    is_header = any(map(str.isalpha, "".join(names))) and not any(map(NUMBER.fullmatch, names))
     if is_numbered or is_header:
         line_number, _ = head.pop(0)
         if second and len(second[0]) != len(names):
@@ -178,11 +179,3 @@ def choose_columns(columns: Sequence[str], names: Sequence[str], count: int) -> 
         raise ValueError(f"columns = {','.join(columns)!r}: choose each once, among "
                          f"{', '.join(names[:10]) or 'the columns'} or by number, 0 to {count - 1}")
     return chosen
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
