@@ -66,14 +66,16 @@ def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[
     if _is_header(sample[0], sample[1:]):
         yield (f"the first row, {', '.join(f'{x:g}' for x in sample[0, :9])}, looks like a header "
                f"and is read as a point: use names that are not numbers")
+        return
     if is_whole.all() and D % 2 == 0 and _are_decimals(sample[:, 1::2]):
         yield ("every second column looks like the digits after a decimal comma: if so, write "
                "decimals with a point, or separate the columns by semicolons")
         return
     for i in range(D):
-        column = array[:, i].astype(float)
         values, counts = np.unique(sample[:, i], return_counts=True)
-        low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
+        low, middle, high = np.quantile(sample[:, i], [0.25, 0.5, 0.75])
+        furthest = max(array[:, i].max() - middle, middle - array[:, i].min())
+        std = max(sample[:, i].std(), furthest / math.sqrt(N))  # of the sample, or of an outlier
         if is_whole[i] and counts.max() == 1 and N >= 6:
             if np.ptp(values) / np.diff(values).min() < (2 * N if N >= 20 else N):
                 counters.append(f"{label(columns, i)} counts the rows, {values[0]:g} to "
@@ -81,9 +83,9 @@ def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[
         elif counts.max() > max(4, REPEATS * len(sample)):
             share = counts.max() / len(sample)
             repeats.append(f"{label(columns, i)} is {values[counts.argmax()] + 0:g} in {share:.0%}")
-        elif high - low < 0.01 * column.std():
-            row = abs(column - middle).argmax()
-            yield (f"{label(columns, i)} is {column[row]:g} in row {row}, counted from 0, and "
+        elif high - low < 0.01 * std:
+            row = abs(array[:, i] - middle).argmax()
+            yield (f"{label(columns, i)} is {array[row, i]:g} in row {row}, counted from 0, and "
                    f"differs by {high - low:.2g} in the middle half of the rows: outliers set its "
                    f"scale, so leave them out")
     if len(counters) < D:
