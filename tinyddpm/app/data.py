@@ -2,25 +2,17 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..gaussian import Array
 from . import digits, inspection
 from .pictures import SUFFIXES, read_pictures
-from .readers import LARGEST, choose_columns, read_csv, read_file, read_npy, read_npz
+from .readers import LARGEST, Table, choose_columns, read_csv, read_file, read_npy, read_npz
 
 WHAT_IS_READ = ("a .npy, .npz, .csv, .tsv or .txt file, an idx file, or a folder of pictures "
                 "or of MNIST's idx files")
-
-
-class Table(NamedTuple):
-    """What was read: the items, those held out if they are told apart, the columns' names."""
-
-    items: Array
-    held_out: Array | None = None
-    columns: Sequence[str] = ()
 
 
 def load(path: str | Path, columns: Sequence[str] = ()) -> Array:
@@ -39,8 +31,7 @@ def read(path: str | Path, columns: Sequence[str] = ()) -> Table:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
-        numbers, names = read_file(path, partial(read_csv, columns=columns), suffix)
-        return Table(numbers, None, names)
+        return read_file(path, partial(read_csv, columns=columns), suffix)
     if path.is_dir():
         parts: Any = digits.mnist_images(path) or [read_pictures(path)]
         table = Table(*parts)

@@ -72,12 +72,12 @@ def open_data(name: str, most_held_out: int = 2000, columns: Sequence[str] = ())
 
 
 def from_array(name: str, items: Any, held_out: Any = None, columns: Sequence[str] = (),
-               most_held_out: int = 2000) -> DataSet:
+               told: Sequence[str] = (), most_held_out: int = 2000) -> DataSet:
     """The data set of an array: points (N, D), or images (N, H, W) or (N, H, W, C), uint8.
 
     name: for messages, and for the settings of a run.
     held_out: an array of the same kind; None: a tenth of `items`, of at least 2.
-    columns: names of the columns of points.
+    columns: names of the columns of points.  told: doubts about how they were read.
     Points are shifted and scaled to mean 0 and variance 1 in each coordinate.
     ValueError: an array that is neither points nor images, or one that cannot be trained on.
     """
@@ -101,7 +101,7 @@ def from_array(name: str, items: Any, held_out: Any = None, columns: Sequence[st
     sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
     description = inspection.describe(name, items, len(rows), len(held), columns)
     return DataSet(name, kind, draw, held[:most_held_out], shift, scale, sha256, tuple(columns),
-                   description, tuple(doubts(raw, columns)))
+                   description, (*told, *doubts(raw, columns)))
 
 
 def _split(name: str, items: Array) -> tuple[Array, Array]:

@@ -6,11 +6,13 @@ import numpy as np
 
 from ..gaussian import Array
 from .inspection import label, leave_out, to_levels
+from .readers import DECIMALS
 
 MOST_LOOKED_AT = 2 ** 22  # numbers of an array; of a larger one, every k-th row is looked at
-# A column is doubted if one value fills more than this share of its rows.  Of 20 equally likely
-# values, -ELBO of the default network is hardly below that of the spread values; of 8, far below.
+# A column is doubted if one value fills clearly more than this share of its rows.  For 20 equally
+# likely values -ELBO of the default network is hardly too low, and for 8 it is far too low.
 REPEATS = 0.05
+DIGITS = set(range(10))
 FEW_LEVELS = 32  # images are doubted if they use no more than so many grey levels
 
 
@@ -62,14 +64,16 @@ def _of_images(shape: tuple[int, ...], sample: Array) -> Iterator[str]:
 
 def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[str]:
     (N, D), is_whole = array.shape, (sample == np.round(sample)).all(0)
-    counters, repeats = [], []
+    counters, repeats, outliers = [], [], []
+    expected = REPEATS * len(sample)
     if _is_header(sample[0], sample[1:]):
         yield (f"the first row, {', '.join(f'{x:g}' for x in sample[0, :9])}, looks like a header "
                f"and is read as a point: use names that are not numbers")
         return
-    if is_whole.all() and D % 2 == 0 and _are_decimals(sample[:, 1::2]):
-        yield ("every second column looks like the digits after a decimal comma: if so, write "
-               "decimals with a point, or separate the columns by semicolons")
+    every_second = [set(column) for column in sample.T[1::2]]
+    if is_whole.all() and D % 2 == 0 and all(digits == DIGITS for digits in every_second):
+        yield (f"every second column has the digits 0 to 9: if they follow decimal commas, "
+               f"{DECIMALS}")
         return
     for i in range(D):
         values, counts = np.unique(sample[:, i], return_counts=True)
@@ -80,16 +84,16 @@ def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[
             if np.ptp(values) / np.diff(values).min() < (2 * N if N >= 20 else N):
                 counters.append(f"{label(columns, i)} counts the rows, {values[0]:g} to "
                                 f"{values[-1]:g}: {leave_out([i], D)}")
-        elif counts.max() > max(4, REPEATS * len(sample)):
+        elif counts.max() > max(4, expected + 3 * math.sqrt(expected)):
             share = counts.max() / len(sample)
             repeats.append(f"{label(columns, i)} is {values[counts.argmax()] + 0:g} in {share:.0%}")
         elif high - low < 0.01 * std:
             row = abs(array[:, i] - middle).argmax()
-            yield (f"{label(columns, i)} is {array[row, i]:g} in row {row}, counted from 0, and "
-                   f"differs by {high - low:.2g} in the middle half of the rows: outliers set its "
-                   f"scale, so leave them out")
-    if len(counters) < D:
-        yield from counters
+            outliers.append(f"{label(columns, i)} is {array[row, i]:g} in row {row}, counted from "
+                            f"0, and {low:g} to {high:g} in the middle half of the rows: its scale "
+                            f"is that of few rows, so leave them out if they are mistakes")
+    # All columns that count are a grid, not an index; of many outliers the first column says it.
+    yield from (counters if len(counters) < D else []) + outliers[:1]
     if repeats:
         yield (f"values repeat, {', '.join(repeats[:4])} of the rows: a density has no bound there "
                f"and -ELBO no meaning; whole numbers are spread by "
@@ -101,15 +105,8 @@ def _is_header(first: Array, rest: Array) -> bool:
     if len(rest) < 8 or first[0] != np.round(first[0]) or (np.diff(first) != 1).any():
         return False
     is_far = np.maximum(first - rest.max(0), rest.min(0) - first) > rest.std(0)
-    return bool((rest != np.round(rest)).all() or is_far.all() and len(first) > 1)
-
-
-def _are_decimals(digits: Array) -> bool:
-    """Whether whole numbers are spread over 0…9, 0…99, … in every column."""
-    top = 10.0 ** np.ceil(np.log10(np.maximum(digits.max(0), 0) + 1))
-    low, mean, high = digits.min(0) / top, digits.mean(0) / top, digits.max(0) / top
-    is_spread = (low >= 0) & (low < 0.1) & (abs(mean - 0.5) < 0.15) & (high > 0.85)
-    return len(digits) >= 20 and bool(is_spread.all())
+    is_other, is_far = (rest != np.round(rest)).all(), is_far.all()
+    return bool(is_other or is_far) if len(first) > 1 else bool(is_other and is_far)
 
 
 def _sample(array: Array) -> Array:

@@ -11,14 +11,24 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 LARGEST = 380_000_000  # bytes of one file or array; with its copies in training, below 1 GB
 MOST_ENTRIES = 1000  # of an .npz file
 LONGEST_LINE = 2 ** 20  # characters of a line of a text file
+DECIMALS = "write decimals with a point, or separate the columns by semicolons"
 NUMBER = re.compile(r"[-+]?([\d.,]+(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
+
+
+class Table(NamedTuple):
+    """What was read: the items, those held out if they are told apart, names, doubts."""
+
+    items: np.ndarray
+    held_out: np.ndarray | None = None
+    columns: Sequence[str] = ()
+    doubts: Sequence[str] = ()
 
 
 def read_file(path: str | Path, read: Callable[[BinaryIO], Any], kind: str) -> Any:
@@ -100,8 +110,8 @@ def read_npz(file: BinaryIO, choose: Callable[[list[str]], list[str]]) -> dict[s
     return arrays
 
 
-def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, list[str]]:
-    """The numbers of an open text file, (N, D) float64, and the names of the columns, or [].
+def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> Table:
+    """The numbers of an open text file, (N, D) float64, and the names of the columns.
 
     Semicolons, tabs, commas or white space separate the cells, which may be quoted; commas that do
     not separate cells are decimal points.  The first line has names if no cell of it is a number
@@ -111,15 +121,13 @@ def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, l
     """
     is_utf_16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
     file.seek(0)
-    # A letter of another encoding is replaced, and so is no part of a number.
+    # Where bytes are no text, the cell is no number.
     text = io.TextIOWrapper(file, "utf-16" if is_utf_16 else "utf-8-sig", "replace")
     # Reads to the end; a line longer than LONGEST_LINE comes in pieces.
     all_lines = enumerate(iter(lambda: text.readline(LONGEST_LINE), ""), 1)
     numbered = ((number, line) for number, line in all_lines if not line.isspace())
     head = list(itertools.islice(numbered, 2))
-    sample = re.sub('"[^"]*"', "0", head[-1][1] if head else "0")
-    found = [delimiter for delimiter in ";\t," if delimiter in sample]
-    delimiter = found[0] if found else None if len(sample.split()) > 1 else ","
+    delimiter = _delimiter(head[-1][1]) if head else ","
     names, *second = [_cells(line, delimiter) for _, line in head] or [["0"]]
     is_numbered = len(names) > 1 and names == ["", *map(str, range(len(names) - 1))]  # by pandas
     is_header = any(map(str.isalpha, "".join(names))) and not any(map(NUMBER.fullmatch, names))
@@ -127,10 +135,10 @@ def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, l
         line_number, _ = head.pop(0)
         if second and len(second[0]) != len(names):
             raise ValueError(f"line {line_number} has {len(names)} names and the next line "
-                             f"{len(second[0])} cells: name every column, write decimals with a "
-                             f"point")
+                             f"{len(second[0])} cells: name every column, {DECIMALS}")
     count, names = len(names), names if is_header else []
     chosen = choose_columns(columns, names, count)
+    doubts: list[str] = []
     reached = 0  # the line that is read
 
     def lines() -> Iterator[str]:
@@ -143,6 +151,9 @@ def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, l
                 raise ValueError(f"a line must be shorter than {LONGEST_LINE} characters")
             if size > LARGEST:
                 raise ValueError(f"the numbers up to here take more than {LARGEST} bytes")
+            if delimiter == "," and not doubts and re.search(r",0\d", line):
+                doubts.append(f"line {number} has a number that begins with 0, as the digits after "
+                              f"a decimal comma can: if it is one, {DECIMALS}")
             yield line if delimiter == "," else line.replace(",", ".")
 
     try:
@@ -152,7 +163,16 @@ def read_csv(file: BinaryIO, columns: Sequence[str] = ()) -> tuple[np.ndarray, l
         what, is_numpy_s, _ = str(error).partition(" at row")
         step = ": write numbers as 1234.5, or choose columns of numbers by --columns"
         raise ValueError(f"line {reached}: {what}{step if is_numpy_s else ''}") from None
-    return numbers, [names[i] for i in chosen] if names else list(columns)
+    return Table(numbers, None, [names[i] for i in chosen] if names else list(columns), doubts)
+
+
+def _delimiter(line: str) -> str | None:
+    """What separates the cells of a line; None: white space."""
+    unquoted = re.sub('"[^"]*"', "0", line)
+    for delimiter in ";\t,":
+        if delimiter in unquoted:
+            return delimiter
+    return None if len(unquoted.split()) > 1 else ","
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
