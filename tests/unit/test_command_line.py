@@ -144,7 +144,7 @@ def test_digits(tmp_path, capsys, choices, settled):
 def test_your_own_file(tmp_path, name, data):
     path = tmp_path / name
     if data is None:
-        rows = [f"{170 + i},{60 + i * i % 7}\n" for i in range(30)]
+        rows = [f"{170 + i / 3},{60 + i * i % 7 + i / 9}\n" for i in range(30)]
         path.write_text("height,weight\n" + "".join(rows))
     elif name.endswith("z"):
         np.savez(path, images=data)
@@ -239,7 +239,7 @@ def test_an_older_run_folder_is_read(moons, tmp_path):
     (["train", "--data", "{tmp}/constant.npy", "--out", "{new}"], ["same value", "column 1"]),
     (["train", "--data", "{tmp}/huge.npy", "--out", "{new}"], ["huge.npy", "too large"]),
     (["train", "--data", "{tmp}/names.csv", "--out", "{new}"], ["names.csv", "line 2"]),
-    (["train", "--data", "{tmp}/few.npy", "--out", "{new}"], ["few.npy", "2 or more"]),
+    (["train", "--data", "{tmp}/few.npy", "--out", "{new}"], ["few.npy", "4 or more"]),
     (["train", "--data", "moons", "--out", "{tmp}"], ["exists already"]),
     (["train", "--data", "moons", "--out", "{tmp}/nan.npy"], ["exists already"]),
     (["train", "--data", "moons", "--out", "{new}", "--T", "0"], ["--T", "'0'"]),
@@ -289,7 +289,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(moons, tmp_path, capsys, ar
     rng = np.random.default_rng(0)
     arrays = {"nan": np.array([[1.0, 2.0], [np.nan, 1.0]]), "floats": np.zeros((5, 4, 4)),
               "three": np.ones((5, 3)), "huge": rng.normal(size=(40, 2)) * 1e300,
-              "few": np.eye(4), "constant": np.array([[1.0, 2.0]] * 3 + [[3.0, 2.0]] * 20)}
+              "few": np.eye(3), "constant": np.array([[1.0, 2.0]] * 3 + [[3.0, 2.0]] * 20)}
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     (tmp_path / "foreign.npy").write_bytes(b"\x89PNG, and not an array")

@@ -56,7 +56,6 @@ from tinyddpm import (
     v_loss,
     vlb_loss,
 )
-from tinyddpm.app import data
 from tinyddpm.decoder import from_levels, level_log_prob, to_images
 from tinyddpm.images.variance import fraction_from_variance
 from tinyddpm.network.weights import leaves
@@ -432,9 +431,7 @@ OUTSIDE = [
     (trained(predicts="q"), "predicts = 'q'"),
     (lambda: toy("moon"), "'moon'"),
     (lambda: toy("checkerboard").log_prob(np.zeros((3, 3))), "(3, 3)"),
-    (lambda: load("a.txt"), "'.txt'"),
-    (lambda: data.split(X, 0), "share = 0"),
-    (lambda: data.split(X[:1]), "1 rows"),
+    (lambda: load("a.xls"), "'.xls'"),
     (lambda: from_levels(X), "float64"),
     (lambda: to_images(X + np.nan), "NaN"),
     (lambda: tinyddpm.mnist_full("/nowhere"), "/nowhere"),

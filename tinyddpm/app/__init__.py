@@ -14,9 +14,12 @@ A run, in the order of its life:
     folder         save and load; the file `lock`, by which only one process trains in the folder
     verbs          all of it in a line each, for arrays and notebooks: fit, run.sample, run.save
 Files and pictures:
-    data           your own data files
+    data           your own data files, points or images
+    inspection     what an array is, or why it cannot be trained on, in words
+    doubts         where data may not be what the user thinks
+    pictures       read a folder of pictures
     digits         MNIST
-    readers        read .npy, .npz, .csv and .gz from an untrusted source
+    readers        read .npy, .npz and text from an untrusted source
     files          write a file as a whole or not at all; lock an open file
     plot           pictures (films are made by the demos)
 """

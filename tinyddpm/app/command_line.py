@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import __version__, toys
-from . import commands, settings
+from . import commands, data, settings
 from .console import integer_at_least, one_sentence_for_mistakes, positive
 from .main_job import main_job
 
@@ -59,8 +59,12 @@ def add_train(group: Any) -> None:
     command.add_argument(
         "--data", metavar="NAME",
         help=f"{', '.join(toys.TOYS)}; mnist (5,000 digits, shipped); mnist_full (70,000, "
-             f"downloaded) or a folder with its idx files; or a .npy, .npz or .csv file with "
-             f"points (N, D) or images (N, H, W[, C]) uint8")
+             f"downloaded); or points (N, D) or images (N, H, W[, C]) uint8 of your own: "
+             f"{data.WHAT_IS_READ}")
+    command.add_argument("--columns", metavar="A,B", default=(),
+                         type=lambda text: [name.strip() for name in text.split(",")],
+                         help="of points in a file: names from its first line, or numbers from 0 "
+                              "(all)")
     command.add_argument("--out", metavar="RUN", help="the run folder, new or empty")
     command.add_argument("--resume", metavar="RUN",
                          help="continue an interrupted run, with the settings it was begun with")
@@ -110,7 +114,7 @@ def add_elbo(group: Any) -> None:
     command.add_argument("--n", type=integer_at_least(2), default=200,
                          help="items at the most (%(default)s)")
     command.add_argument("--data", metavar="FILE",
-                         help="a .npy, .npz or .csv file (the run's held-out data)")
+                         help="data of the run's kind, as for train (the run's held-out data)")
     command.add_argument("--variance", choices=settings.VARIANCES,
                          help="of the reverse steps (the run's); learned takes a run that has it")
     command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")

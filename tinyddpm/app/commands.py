@@ -1,5 +1,6 @@
 """What the commands train, sample and elbo do with their arguments."""
 import argparse
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def train(arguments: argparse.Namespace) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--out {str(folder)!r} exists already: choose a folder that is new or "
                          f"empty, or continue a run with --resume")
-    dataset = runs.open_data(arguments.data)
+    dataset = runs.open_data(arguments.data, columns=arguments.columns)
+    print(dataset.description)
+    for doubt in dataset.doubts:
+        warnings.warn(doubt, stacklevel=1)
     recipe = arguments.recipe or "best"
     choices = {name: getattr(arguments, name) for name in CHOICES}
     network = network_options(arguments, recipe, dataset.kind)
@@ -45,7 +49,7 @@ def network_options(arguments: argparse.Namespace, recipe: str, kind: str) -> di
 
 
 def resume(arguments: argparse.Namespace) -> None:
-    fixed = ("out", "recipe", *CHOICES, "width", "depth", "seed")
+    fixed = ("out", "recipe", "columns", *CHOICES, "width", "depth", "seed")
     given = [name.replace("_", "-") for name in fixed if getattr(arguments, name)]
     if given:
         raise ValueError(f"--{given[0]} cannot be given with --resume: "
@@ -88,7 +92,11 @@ def sample(arguments: argparse.Namespace) -> None:
 
 def elbo(arguments: argparse.Namespace) -> None:
     run, _ = runs.load(arguments.run)
-    held_out = data.load(arguments.data) if arguments.data else run.held_out
+    held_out = run.held_out
+    if arguments.data:
+        table = data.read(arguments.data, run.settings["columns"])
+        items = table.items if table.held_out is None else table.held_out
+        held_out = data.check(arguments.data, items)
     items = held_out[:arguments.n]
     out = arguments.out
     if len(items) < 2:

@@ -190,7 +190,7 @@ def read_log(path: Path, step: int) -> list[LogRow]:
     """The rows of log.csv up to that step.  Later steps were lost and will be trained again."""
     if step == 0 or not path.exists():
         return []
-    rows = readers.read_file(path, readers.read_csv, "a log")
+    rows = readers.read_file(path, readers.read_csv, "a log").items
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns, and the log of a training "
                          f"has 4: remove it to go on without a log")

@@ -19,7 +19,7 @@ from .. import training
 from ..images import pixels
 from ..images.histograms import fit_histograms
 from ..schedule import Schedule
-from . import readers
+from . import data
 from .datasets import DataSet, from_array, open_data
 from .fit import fit
 from .folder import ARRAY_FILE, load, locked, read_log, save
@@ -68,13 +68,12 @@ def _own_schedule(choice: Any) -> Schedule | None:
     """The schedule of a list of β, or of a file of them; None for a name, which settings know."""
     if choice is None or isinstance(choice, Schedule):
         return choice
+    if isinstance(choice, str) and choice == CUSTOM:
+        raise ValueError(f"schedule = {choice!r}: give the list of beta itself")
     if isinstance(choice, (str, Path)):
-        read = {".npy": readers.read_npy, ".csv": readers.read_csv}.get(Path(choice).suffix.lower())
-        if read is None and choice != CUSTOM:
+        if Path(choice).suffix.lower() not in (".npy", ".csv"):
             return None
-        if read is None:
-            raise ValueError(f"schedule = {choice!r}: give the list of beta itself")
-        choice = readers.read_file(choice, read, "a list of beta")
+        choice = data.read(choice).items
         if choice.size == max(choice.shape, default=0):  # a single row or column
             choice = choice.ravel()
     return Schedule(choice)
