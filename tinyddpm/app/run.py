@@ -19,13 +19,15 @@ from ..images.histograms import fit_histograms
 from ..schedule import Schedule
 from .datasets import DataSet, open_data
 from .fit import fit
-from .folder import load, locked, read_log, save
+from .folder import (LogRow, change_length, draw_loss, is_finished, is_locked, load, locked,
+                     read_log, save)
 from .model import Run, make_network
 from .settings import (FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES, check_settings,
                        check_size, complete)
 
-__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_size", "fit", "load", "locked",
-           "open_data", "read_log", "save", "start"]
+__all__ = ["DataSet", "LEAST_TO_HALVE", "LogRow", "RECIPES", "Run", "change_length", "check_size",
+           "draw_loss", "fit", "is_finished", "is_locked", "load", "locked", "open_data",
+           "read_log", "save", "start"]
 
 
 def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
