@@ -14,7 +14,7 @@ from tinyddpm.app import settings
 from tinyddpm.app.command_line import main
 
 SMALL = ["--steps", "12", "--batch", "8", "--width", "8", "--depth", "1", "--T", "6"]
-RUN_FILES = {"settings.json", "checkpoint.npz", "held_out.npy", "log.csv", "lock"}
+RUN_FILES = {"settings.json", "checkpoint.npz", "held_out.npy", "log.csv", "loss.png", "lock"}
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +341,7 @@ def test_edited_settings_are_refused_in_one_sentence(moons, tmp_path, capsys, ch
 def test_a_seed_before_the_command_is_used(moons, tmp_path):
     samples = []
     for seed in (["--seed", "5", "sample"], ["sample", "--seed", "5"], ["sample"]):
-        main([*seed, str(moons), "--n", "3", "--out", str(tmp_path / "x.npy")])
+        main([*seed, str(moons), "--n", "3", "--out", str(tmp_path / "x.npy"), "--force"])
         samples.append(np.load(tmp_path / "x.npy"))
     before, after, without = samples
     assert (before == after).all() and not (before == without).all()

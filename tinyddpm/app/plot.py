@@ -73,7 +73,7 @@ def points(samples: Array, held_out: Array, columns: Sequence[str] = ()) -> Figu
     if D == 1:
         figure, (ax,) = new_figure(1, 6.4, 4.2)
         _histograms(ax, samples[:, 0], held_out[:, 0], limits[0])
-        _name_axes(ax, names[0], "density")
+        _name_axes(ax, names[0], "share")
         ax.legend(frameon=False)
     elif D == 2:
         figure = _two_clouds(samples, held_out, names, limits)
@@ -111,9 +111,10 @@ def _bulk(x: Array) -> tuple[float, float]:
 def _histograms(ax: Axes, samples: Array, held_out: Array, limits: tuple[float, float]) -> None:
     fewest = min(len(samples), len(held_out))
     edges = np.linspace(*limits, int(np.clip(np.sqrt(fewest), 10, 40)) + 1).tolist()
-    ax.hist(held_out, edges, color=DATA, alpha=0.45, density=True, label="held-out data")
-    ax.hist(samples, edges, color=MODEL, density=True, histtype="step", linewidth=1.8,
-            label="samples")
+    ax.hist(held_out, edges, color=DATA, alpha=0.45, label="held-out data",
+            weights=np.full(len(held_out), 1 / len(held_out)))
+    ax.hist(samples, edges, color=MODEL, histtype="step", linewidth=1.8, label="samples",
+            weights=np.full(len(samples), 1 / len(samples)))
     ax.set_xlim(limits)
 
 
