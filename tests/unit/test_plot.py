@@ -121,7 +121,9 @@ def test_the_ticks_of_points_can_be_read(draw):
                  if low <= label.get_position()[0] <= high]
         assert len(boxes) >= 2
         assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:]))
-    assert not any(axis.get_offset_text().get_text() for ax in axes for axis in (ax.xaxis, ax.yaxis))
+    for ax in axes:
+        offsets = ax.xaxis.get_offset_text(), ax.yaxis.get_offset_text()
+        assert not any(text.get_text() for text in offsets)
 
 
 def test_two_columns_share_their_axes_and_have_their_names():

@@ -18,7 +18,8 @@ from .console import (ledger_to_dict, print_ledger, progress_bar, progress_over,
                       train_with_bar, write_json, write_picture)
 
 # The options of train that are settings of the run, under the same names.
-CHOICES = ("steps", "minutes", "batch", "optimiser", "learning_rate", "schedule", "T", "predicts",
+LENGTH = ("steps", "minutes")  # these can be changed where a run is resumed
+CHOICES = (*LENGTH, "batch", "optimiser", "learning_rate", "schedule", "T", "predicts",
            "variance", "loss")
 
 
@@ -52,8 +53,9 @@ def network_options(arguments: argparse.Namespace, recipe: str, kind: str) -> di
 
 
 def resume(arguments: argparse.Namespace) -> None:
-    fixed = ("out", "recipe", *CHOICES[2:], "width", "depth", "seed")  # not steps and minutes
-    given = [name.replace("_", "-") for name in fixed if getattr(arguments, name)]
+    fixed = ("out", "recipe", *CHOICES, "width", "depth", "seed")
+    given = [name.replace("_", "-") for name in fixed
+             if getattr(arguments, name) and name not in LENGTH]
     if given:
         raise ValueError(f"--{given[0]} cannot be given with --resume: the run continues with the "
                          f"settings it was begun with; only --steps or --minutes can be changed")
@@ -149,8 +151,11 @@ def check_out(path: Path, may_exist: bool) -> None:
         raise ValueError(f"--out {str(path)!r} exists already: choose another name, or replace the "
                          f"file by --force")
     trial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    trial.touch()
-    trial.unlink()
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def draw_samples(run: runs.Run, x_T: Array, rng: np.random.Generator, steps: int | None = None,
@@ -213,7 +218,7 @@ def with_estimate(steps: Iterable, total: int, sentence: Callable[[float], str])
 def duration(seconds: float) -> str:
     """A rough time in words."""
     if seconds < 90:
-        return f"{max(round(seconds), 1)} seconds"
+        return f"{max(round(seconds), 2)} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
