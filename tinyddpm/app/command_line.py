@@ -1,5 +1,4 @@
-"""The command line: python -m tinyddpm [train | sample | elbo | info], its options and their help.
-"""
+"""The command line: python -m tinyddpm [train | sample | elbo | info], options and their help."""
 import argparse
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +160,6 @@ def main(argv: list[str] | None = None) -> None:
     if has_command and is_changed:
         top.error("--quick, --out and --data before a command belong to the main job: "
                   "give --out and --data after the command")
-    training = arguments.resume or arguments.out if arguments.do is commands.train else None
-    with one_sentence_for_mistakes(training):
+    trained = arguments.resume or arguments.out if arguments.do is commands.train else None
+    with one_sentence_for_mistakes(resume=trained):
         arguments.do(arguments)

@@ -144,7 +144,7 @@ def check_out(path: Path, may_exist: bool) -> None:
     """
     if not path.parent.is_dir():
         raise ValueError(f"--out {str(path)!r}: there is no folder {str(path.parent)!r}: make it, "
-                         f"or choose another")
+                         f"or choose one that exists")
     if path.is_dir():
         raise ValueError(f"--out {str(path)!r} is a folder: give the name of a file")
     if path.exists() and not may_exist:
@@ -241,8 +241,8 @@ def elbo(arguments: argparse.Namespace) -> None:
     def estimate(seconds: float) -> str:
         fewer = max(2, len(items) // 4)
         return (f"the ledger of {len(items)} items takes about {duration(seconds)}; with "
-                f"--n {fewer}, about {duration(seconds * fewer / len(items))}, and the standard "
-                f"errors are twice as large")
+                f"--n {fewer}, about {duration(seconds * fewer / len(items))}, and larger standard "
+                f"errors")
 
     def progress(times: Any) -> Iterator:
         return with_estimate(progress_over("ledger")(times), len(times), estimate)

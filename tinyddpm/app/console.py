@@ -26,13 +26,13 @@ LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-E
 
 
 @contextmanager
-def one_sentence_for_mistakes(training: Path | str | None = None) -> Iterator[None]:
+def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None]:
     """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
     It also changes the process, so it is no part of the import: malloc keeps freed memory, a
     warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
     writes a checkpoint first.
-    training: the folder that the command trains in; an interrupt then tells how to continue.
+    resume: the folder that the command trains in; an interrupt then tells how to continue there.
     Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
     keep_freed_memory()
@@ -49,8 +49,8 @@ def one_sentence_for_mistakes(training: Path | str | None = None) -> Iterator[No
         yield
     except KeyboardInterrupt as interrupt:
         sentence = "tinyddpm: interrupted"
-        if training is not None and (Path(training) / "settings.json").exists():
-            sentence += f"; continue with {shell_command('train', '--resume', training)}"
+        if resume is not None and (Path(resume) / "settings.json").exists():
+            sentence += f"; continue with {shell_command('train', '--resume', resume)}"
         print(sentence, file=sys.stderr)
         sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:

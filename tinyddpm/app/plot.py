@@ -68,7 +68,9 @@ def points(samples: Array, held_out: Array, columns: Sequence[str] = ()) -> Figu
     """
     D = held_out.shape[1]
     width = 20 if D > 2 else 50
-    names = [_short(name, width) for name in columns] or [f"column {i}" for i in range(D)]
+    names = [_short(name, width) for name in columns]
+    if len(names) != D:
+        names = [f"column {i}" for i in range(D)]
     limits = [axis_limits(samples[:, i], held_out[:, i]) for i in range(min(D, MOST_COLUMNS))]
     if D == 1:
         figure, (ax,) = new_figure(1, 6.4, 4.2)
@@ -194,7 +196,7 @@ def loss(steps: Array, losses: Array) -> Figure:
 
     The axis is logarithmic if the running mean is positive and falls to less than a fifth.
     """
-    window = 1 + len(losses) // 50
+    window = 1 + len(losses) // 20
     sums = np.cumsum(np.append(0.0, losses))
     mean = (sums[window:] - sums[:-window]) / window
     middle = steps[window // 2:][:len(mean)]
