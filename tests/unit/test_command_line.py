@@ -367,6 +367,17 @@ def test_a_long_computation_says_how_long(moons, tmp_path, capsys, monkeypatch, 
     assert results[0] == results[1]
 
 
+def test_the_estimate_is_said_once_after_a_second(capsys, monkeypatch):
+    """Of 100 steps of 0.3 seconds; the first step, which takes longer, is not counted."""
+    times = [0.0, 50.0, *(50 + 0.3 * np.arange(1, 99))]
+    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=iter(times).__next__))
+    seen = []
+    for step in commands.with_estimate(range(100), 100, lambda seconds: f"{seconds:.6g} s"):
+        seen.append(step)
+        assert capsys.readouterr().err.strip() == ("30 s" if step == 5 else "")
+    assert seen == list(range(100))
+
+
 @pytest.mark.parametrize("seconds, words", [(0.2, "2 seconds"), (45.4, "45 seconds"),
                                             (235, "4 minutes"), (7200, "2.0 hours")])
 def test_a_duration_in_words(seconds, words):

@@ -155,15 +155,16 @@ def test_a_tenth_of_the_points_is_no_outlier():
     assert low < held_out.min() and held_out.max() < high
 
 
-def test_samples_far_off_do_not_hide_the_data():
+@pytest.mark.parametrize("far", [1e6, -1e6])
+def test_samples_far_off_do_not_hide_the_data(far):
     """The axis is three times as long as the data at most, and the title counts what is outside."""
     held_out = RNG.standard_normal((500, 2))
-    axes = drawn(plot.points(1e6 + RNG.standard_normal((64, 2)), held_out))
+    axes = drawn(plot.points(far + RNG.standard_normal((64, 2)), held_out))
     low, high = axes[1].get_xlim()
     assert high - low < 3.4 * np.ptp(held_out[:, 0])
     assert axes[1].get_title() == "samples (64 of 64 outside)"
-    drawn(plot.points(1e6 + RNG.standard_normal((64, 1)), held_out[:, :1]))
-    matrix = plot.points(1e6 + RNG.standard_normal((64, 3)), RNG.standard_normal((500, 3)))
+    drawn(plot.points(far + RNG.standard_normal((64, 1)), held_out[:, :1]))
+    matrix = plot.points(far + RNG.standard_normal((64, 3)), RNG.standard_normal((500, 3)))
     assert matrix.get_suptitle() == "(64 of 64 samples outside)"
 
 

@@ -162,6 +162,12 @@ def test_a_picture_of_the_loss_that_fails_costs_nothing(whole, tmp_path, monkeyp
     assert contents(tmp_path / "run") == contents(whole)
 
 
+def test_a_log_with_an_infinite_loss_is_drawn(tmp_path, recwarn):
+    (tmp_path / "log.csv").write_text("step,loss,gradient_norm,seconds\n10,1,1,1\n20,inf,1,2\n")
+    runs.draw_loss(tmp_path)
+    assert (tmp_path / "loss.png").exists() and not recwarn.list
+
+
 def test_the_clock_goes_on_from_where_it_was(tmp_path, monkeypatch):
     """By a clock that moves a hundredth of a second at each call."""
     ticks = itertools.count()

@@ -202,7 +202,8 @@ def loss(steps: Array, losses: Array) -> Figure:
     middle = steps[window // 2:][:len(mean)]
     thin = -(-len(losses) // MOST_POINTS)  # one in so many is drawn
     figure, (ax,) = new_figure(1, 6.4, 4.2)
-    ax.plot(steps[::thin], losses[::thin], ".", color=FAINT, markersize=3, label="single batches")
+    ax.plot(steps[::thin], losses[::thin], ".", color=FAINT if window > 1 else MODEL,
+            markersize=3 if window > 1 else 8, label="single batches")
     ax.plot(middle[::thin], mean[::thin], color=MODEL, linewidth=2 if window > 1 else 0.8,
             label="running mean")
     _name_axes(ax, "step", "loss", 6)
