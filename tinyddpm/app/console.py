@@ -35,6 +35,12 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
     resume: the folder that the command trains in; an interrupt then tells how to continue there.
     Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
+    received: list[int] = []  # signals; none after Ctrl-C, which Python handles
+
+    def interrupt(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
     keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
@@ -44,22 +50,18 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+            signal.signal(number, interrupt)
     try:
         yield
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         sentence = "tinyddpm: interrupted"
         if resume is not None and (Path(resume) / "settings.json").exists():
             sentence += f"; continue with {shell_command('train', '--resume', resume)}"
         print(sentence, file=sys.stderr)
-        sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+        sys.exit(128 + (received[-1] if received else signal.SIGINT))
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def shell_command(*words: Any) -> str:
