@@ -36,6 +36,7 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
     Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
     received: list[int] = []  # signals; none after Ctrl-C, which Python handles
+    handlers_before = {}
 
     def interrupt(number: int, frame: Any) -> None:
         received.append(number)
@@ -50,7 +51,7 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
+            handlers_before[number] = signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -62,6 +63,9 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        for number, handler in handlers_before.items():
+            signal.signal(number, handler)
 
 
 def shell_command(*words: Any) -> str:
