@@ -2,7 +2,8 @@
 
     command_line   python -m tinyddpm: its options and their help
     main_job       what it does without a command
-    commands       train, sample, elbo
+    commands       train, sample, elbo, info
+    info           what a run is, how far it got, how to go on
     console        what commands and demos print, and how errors end them
     process        settings of the process that a command runs in
 A run, in the order of its life:

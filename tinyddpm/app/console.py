@@ -4,6 +4,7 @@ Errors in one sentence, types of arguments, progress bars, the ledger as a table
 """
 import argparse
 import json
+import shlex
 import signal
 import sys
 import textwrap
@@ -22,13 +23,22 @@ from .process import keep_freed_memory
 
 
 @contextmanager
-def one_sentence_for_mistakes() -> Iterator[None]:
+def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None]:
     """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
     It also changes the process, so it is no part of the import: malloc keeps freed memory, a
     warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
     writes a checkpoint first.
+    resume: the folder that the command trains in; an interrupt then tells how to continue there.
+    Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
+    received: list[int] = []  # signals; none after Ctrl-C, which Python handles
+    handlers_before = {}
+
+    def interrupt(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
     keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
@@ -38,14 +48,30 @@ def one_sentence_for_mistakes() -> Iterator[None]:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            handlers_before[number] = signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; to continue a training, use train --resume RUN")
+        sentence = "tinyddpm: interrupted"
+        if resume is not None and (Path(resume) / "settings.json").exists():
+            sentence += f"; continue with {shell_command('train', '--resume', resume)}"
+        print(sentence, file=sys.stderr)
+        sys.exit(128 + (received[-1] if received else signal.SIGINT))
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        for number, handler in handlers_before.items():
+            signal.signal(number, handler)
+
+
+def shell_command(*words: Any) -> str:
+    """A command line of this package, quoted for the system's shell."""
+    words = ("python", "-m", "tinyddpm", *map(str, words))
+    if sys.platform == "win32":
+        from subprocess import list2cmdline  # here, because only Windows needs it
+        return list2cmdline(words)
+    return shlex.join(words)
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from ..network import Network
 from ..network.threads import gradient_in_halves, one_blas_thread
 from ..reverse import variance_table
 from .datasets import DataSet
-from .folder import read_log, save
+from .folder import draw_loss, read_log, save
 from .model import LogRow, Run
 from .settings import LEAST_TO_HALVE
 
@@ -69,7 +69,8 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
 
     folder   where checkpoints are written, while it is `locked`; None: nowhere
     bar      a progress bar like tqdm's, with n, update(n) and set_postfix(loss=…)
-    every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too
+    every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too,
+             and at the end and on Ctrl-C loss.png is drawn
     A checkpoint is the state between two steps.  After a kill, the steps since then are repeated,
     with the same result.
     FloatingPointError: the training has diverged; the last checkpoint is kept.
@@ -143,5 +144,9 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         checkpoint()
     except KeyboardInterrupt:
         checkpoint()
+        if folder is not None:
+            draw_loss(folder)
         raise Interrupted(run_so_far()) from None
+    if folder is not None:
+        draw_loss(folder)
     return run_so_far()

@@ -7,6 +7,7 @@
     held_out.npy      data that is never trained on, for the ledger
     log.csv           step, loss, norm of the gradient, seconds
     array.npy         the data, if they were an array and have no name
+    loss.png          the picture of log.csv, drawn when a training ends or is interrupted
     lock              locked by the process that trains here
 
 Each file is replaced as a whole or not at all.  In a new folder settings.json is written last, so a
@@ -14,9 +15,13 @@ folder that has it has all the others.
 A training that continues from its checkpoint ends with the same bytes as one that was never
 interrupted.  (Not with `minutes`, where the clock determines the number of steps and the learning
 rate.)
+A finished run trains on if its settings get more steps, or minutes (`change_length`).  The learning
+rate depends on the share of the steps that are done.  So it rises from 0 to what it is at this step
+in a run of the new length, and decays to 0 again.
 """
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +34,7 @@ from ..gaussian import Array
 from ..network import Network
 from ..network.weights import unpack
 from ..schedule import Schedule
-from . import files, readers
+from . import files, plot, readers
 from .model import LogRow, Run, make_network, make_table
 from .settings import MOST, Settings, check_settings, with_current_names
 
@@ -112,8 +117,34 @@ def _lock(file: Any, folder: Path) -> None:
                          f"wait for its end, or choose another folder") from None
     except OSError:  # a file system without locks
         return
-    for name in FILES:
+    for name in (*FILES, "loss.png"):
         files.forget_partials(folder / name)
+
+
+def is_locked(folder: Path | str) -> bool:
+    """Whether a process trains in the folder now.  False where the file system has no locks."""
+    path = Path(folder) / "lock"
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            files.lock(file)
+    except (BlockingIOError, PermissionError) as error:
+        return error.filename is None  # otherwise the lock may not be opened
+    except OSError:
+        return False
+    return False
+
+
+def change_length(folder: Path | str, run: Run, **length: Any) -> Run:
+    """The run with other `steps` or `minutes`, in its folder too, which must be `locked`.
+
+    ValueError: settings that `check_settings` refuses.
+    """
+    settings = {**run.settings, **length}
+    check_settings(settings)
+    write_settings(Path(folder), settings)
+    return run._replace(settings=settings)
 
 
 def check_is_run(folder: Path) -> None:
@@ -195,3 +226,24 @@ def read_log(path: Path, step: int) -> list[LogRow]:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns, and the log of a training "
                          f"has 4: remove it to go on without a log")
     return [LogRow(*row) for row in rows.tolist() if row[0] <= step]
+
+
+def is_finished(run: Run, log: Sequence[LogRow]) -> bool:
+    """Whether a run has done all its steps, or its minutes, as the log counts them."""
+    minutes = run.settings["minutes"]
+    if minutes is None:
+        return run.state.step >= run.settings["steps"]
+    return bool(log) and log[-1].seconds + 0.01 >= 60 * minutes  # the log has two decimals
+
+
+def draw_loss(folder: Path | str) -> None:
+    """Draw loss.png from log.csv.  An error becomes a warning: a picture must end no training."""
+    picture = Path(folder) / "loss.png"
+    try:
+        rows = np.reshape(read_log(Path(folder) / "log.csv", MOST["steps"]), (-1, 4))
+        rows = rows[np.isfinite(rows).all(1)]
+        if len(rows):
+            figure = plot.loss(rows[:, 0], rows[:, 1])
+            files.replace(picture, lambda file: figure.savefig(file, format="png"))
+    except Exception as error:  # no matplotlib, a full disk, a damaged log
+        warnings.warn(f"{str(picture)!r} is not drawn: {readers.one_line(error)}", stacklevel=2)

@@ -22,13 +22,15 @@ from ..schedule import Schedule
 from . import data
 from .datasets import DataSet, from_array, open_data
 from .fit import fit
-from .folder import ARRAY_FILE, load, locked, read_log, save
-from .model import Run, make_network, make_table
+from .folder import (ARRAY_FILE, change_length, draw_loss, is_finished, is_locked, load, locked,
+                     read_log, save)
+from .model import LogRow, Run, make_network, make_table
 from .settings import (CUSTOM, FORMAT, LEAST_TO_HALVE, MOST_NUMBERS, RECIPES, SCHEDULES,
                        check_settings, check_size, complete, plain)
 
-__all__ = ["DataSet", "LEAST_TO_HALVE", "RECIPES", "Run", "check_size", "data_of",
-           "extended", "fit", "load", "locked", "open_data", "read_log", "save", "start"]
+__all__ = ["DataSet", "LEAST_TO_HALVE", "LogRow", "RECIPES", "Run", "change_length", "check_size",
+           "data_of", "draw_loss", "extended", "fit", "is_finished", "is_locked", "load", "locked",
+           "open_data", "read_log", "save", "start"]
 
 
 def start(dataset: DataSet, seed: int = 0, recipe: str = "best",
@@ -90,15 +92,14 @@ def extended(run: Run, steps: int | None = None, minutes: float | None = None) -
     if steps is not None or minutes is not None:
         settings = {**settings, "minutes": minutes, "steps": steps or settings["steps"]}
         check_settings(settings)
-    trained = run.log[-1].seconds / 60 if run.log else 0.0
-    if settings["minutes"] is None and run.state.step >= settings["steps"]:
-        raise ValueError(f"steps = {settings['steps']}: the run has {run.state.step} steps "
-                         f"already; give a total of more")
-    # The log of a folder has two decimals of a second.
-    if settings["minutes"] is not None and trained + 0.01 / 60 >= settings["minutes"]:
-        raise ValueError(f"minutes = {settings['minutes']}: the run was trained for {trained:.3g} "
-                         f"minutes already; give a total of more")
-    return run._replace(settings=settings)
+    run = run._replace(settings=settings)
+    if is_finished(run, run.log):
+        name, done = "steps", f"{run.state.step}"
+        if settings["minutes"] is not None:
+            name, done = "minutes", f"{run.log[-1].seconds / 60:.3g}"
+        raise ValueError(f"{name} = {settings[name]}: the run has {done} {name} already; give a "
+                         f"total of more")
+    return run
 
 
 def data_of(run: Run, name: str | None = None) -> DataSet:
