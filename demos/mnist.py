@@ -18,7 +18,7 @@ from films import FILM_DPI, film, save_film
 from tinyddpm import ancestral_sampling
 from tinyddpm.app import plot
 from tinyddpm.app import run as runs
-from tinyddpm.app.console import (integer_at_least, ledger_to_dict, positive, print_ledger,
+from tinyddpm.app.console import (integer_at_least, ledger_to_dict, positive,
                                   progress_over, train_with_bar, write_picture)
 
 
@@ -107,7 +107,7 @@ def main(out, seed, quick, minutes, n, held_out=100):
     write_picture(out / "ledger.png", draw_terms(ledger))
     print(f"\n{run.state.step} steps of {run.settings['batch']} digits; "
           f"held-out digits: {held_out}")
-    print_ledger(ledger)
+    print(ledger)
     bits, bits_error = (ledger.bits_per_dim(nats) for nats in ledger.summary()["total"])
     answer = (f"After {run.state.step} steps, held-out digits take {bits:.3f} ± {bits_error:.3f} "
               f"bits per dimension.  {title}, and a tenth as far at t = {tenth} (squared "

@@ -41,11 +41,13 @@ The mathematics, in reading order:
     checks     the checks of arguments, and their error messages
 Beyond the paper, for digits:
     images/    the prior of each pixel, a variance for each pixel, an optimiser for matrices
-Files, folders, pictures, the command line:
-    app/
+Files, folders, pictures, the command line, and the verbs for a notebook:
+    app/       run = tinyddpm.fit(points); run.sample(1000); run.ledger(); run.save("run")
 """
 from .app.data import load
 from .app.digits import mnist, mnist_full
+from .app.model import Run
+from .app.verbs import fit, load_run
 from .decoder import level_log_prob
 from .elbo import (Ledger, bits_per_dim, first_form_terms, hybrid_loss, ledger, prior_term,
                    simple_loss, simple_weights, step_term, v_loss, vlb_loss)

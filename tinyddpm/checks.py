@@ -37,6 +37,23 @@ def check_variance(var: Any, name: str = "var", zero_allowed: bool = False) -> N
         raise ValueError(f"{name} = {np.min(getval(getval(var)))}: {allowed}")
 
 
+def check_generator(rng: Any) -> None:
+    """ValueError unless rng draws noise as a NumPy Generator does; a seed does not."""
+    # NumPy's older interface, np.random and RandomState, has a `seed` and draws float64 only.
+    if not hasattr(rng, "standard_normal") or hasattr(rng, "seed"):
+        is_seed = isinstance(rng, (int, np.integer))
+        value = rng if is_seed or rng is None else f"an object of type {type(rng).__name__}"
+        raise ValueError(f"rng = {value}: it must be a NumPy Generator, "
+                         f"np.random.default_rng({rng if is_seed else 'seed'})")
+
+
+def check_denoiser(denoiser: Any) -> None:
+    """ValueError unless the denoiser can be called; a network and a run cannot."""
+    check(callable(denoiser), "denoiser", f"an object of type {type(denoiser).__name__}",
+          "it must be a function of (x_t, t); denoiser(schedule, network, weights) makes one of a "
+          "network, and run.denoiser is that of a run")
+
+
 def check_integer(name: str, value: Any, least: int = 1) -> None:
     """ValueError unless the value is an integer of `least` or more."""
     fine = isinstance(value, (int, np.integer)) and value >= least

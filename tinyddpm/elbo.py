@@ -41,12 +41,16 @@ import numpy as np
 from autograd.tracer import getval
 
 from .checks import check, check_finite
+from .decoder import level_log_prob
 from .forward import diffuse, forward_step, marginal, posterior
 from .gaussian import Array, Gaussian, noise_like, standard_gaussian, sum_over_dimensions
 from .reverse import Denoiser, evaluate, fixed_variance, predict, reverse_step, variance_table
 from .schedule import Schedule, cast_like
 
 Decoder = Callable[[Gaussian, Array], Array]
+
+# The names of `Ledger.summary`, as a table shows them.
+LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
 
 
 def prior_term(schedule: Schedule, x_0: Array) -> Array:
@@ -176,12 +180,36 @@ class Ledger(NamedTuple):
     """Every term of the ELBO, for each item.
 
     terms: (N, T + 1) nats, columns L_0, L_1 … L_T.  distortion: (N, T + 1), ‖x_0 − x̂_0(x_t)‖² at
-    each t, column 0 zero.  dimensions: D.
+    each t, column 0 zero.  dimensions: D.  of_levels: L_0 is of a probability of 256 levels, and
+    not of a density.
+    It prints itself as the table of `summary`.
     """
 
     terms: Any
     distortion: Any
     dimensions: int
+    of_levels: bool = True
+
+    def __repr__(self) -> str:
+        widths = (14, 10, 10, 11)
+        lines = []
+        for name, *numbers in self._table():
+            cells = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:])]
+            lines.append(f"{name:{widths[0]}}" + "".join(cells))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same table for a notebook."""
+        rows = ["".join(f"<td>{cell}</td>" for cell in row) for row in self._table()]
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+    def _table(self) -> list[list[str]]:
+        """The rows of `summary`, as text, after a row of titles; with bits/dim for 256 levels."""
+        rows = [["", "nats", "± s.e.", "bits/dim"]]
+        for name, (mean, error) in self.summary().items():
+            bits = bits_per_dim(mean, self.dimensions)
+            rows.append([LABELS[name], f"{mean:.4f}", f"{error:.4f}", f"{bits:.4f}"])
+        return rows if self.of_levels else [row[:3] for row in rows]
 
     @property
     def elbo(self) -> tuple:
@@ -203,7 +231,10 @@ class Ledger(NamedTuple):
         return mean_and_error(self.terms)
 
     def bits_per_dim(self, nats: Any) -> Any:
-        """Nats per item → bits per dimension."""
+        """Nats per item → bits per dimension.  ValueError: the decoder is a density."""
+        if not self.of_levels:
+            raise ValueError("of_levels = False: nats of a density are not bits per dimension; for "
+                             "images of 256 levels, pass decoder=level_log_prob to ledger")
         return bits_per_dim(nats, self.dimensions)
 
     def rate_distortion(self) -> tuple[Array, Array]:
@@ -211,12 +242,13 @@ class Ledger(NamedTuple):
 
         Entry t is for a receiver that has x_t.  Rate: L_T + … + L_t, in bits per dimension.
         Distortion: the root mean square of x_0 − x̂_0(x_t) over dimensions.  Entry 0: the whole
-        −ELBO, and no distortion.
+        −ELBO, and no distortion; a density's entry 0 depends on the unit of x_0.
         The rate is that of an ideal code.  Ho calls it a proof of concept: the code it takes,
         minimal random coding, is not tractable for data of many dimensions ("Extra information").
         """
         rate = np.cumsum(self.terms.mean(0)[::-1])[::-1]
-        return self.bits_per_dim(rate), np.sqrt(self.distortion.mean(0) / self.dimensions)
+        distortion = np.sqrt(self.distortion.mean(0) / self.dimensions)
+        return bits_per_dim(rate, self.dimensions), distortion
 
 
 def bits_per_dim(nats: Any, dimensions: int) -> Any:
@@ -267,8 +299,8 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
             p = reverse_step(schedule, prediction, variance)
             terms[rows, t - 1] = _term(schedule, p, data, x_t, t, decoder)
             distortion[rows, t] = sum_over_dimensions((data - prediction.x_0) ** 2)
-    result = Ledger(terms, distortion, _dimensions(x_0))
-    prior_bits = result.bits_per_dim(terms[:, T].mean())
+    result = Ledger(terms, distortion, _dimensions(x_0), decoder is level_log_prob)
+    prior_bits = bits_per_dim(terms[:, T].mean(), result.dimensions)
     if prior_bits > 0.01:
         warnings.warn(f"L_T = {prior_bits:.3g} bits/dim is not small: alpha_bar_T = "
                       f"{schedule.alpha_bar[T]:.3g} leaves x_T dependent on x_0, while sampling "

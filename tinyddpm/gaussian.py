@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as anp
 import numpy as np
 
-from .checks import check, check_same_shape, check_variance
+from .checks import check, check_generator, check_same_shape, check_variance
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2 * np.pi))
@@ -85,5 +85,6 @@ def standard_gaussian(x: Array) -> Gaussian:
 
 
 def noise_like(rng: np.random.Generator, x: Array) -> Array:
-    """ε ~ N(0, I) in the shape and dtype of x."""
+    """ε ~ N(0, I) in the shape and dtype of x.  ValueError: rng is no Generator."""
+    check_generator(rng)
     return rng.standard_normal(x.shape, x.dtype)

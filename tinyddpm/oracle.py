@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import check
+from .checks import check, check_generator
 from .elbo import mean_and_error, simple_weights
 from .forward import diffuse
 from .gaussian import LOG_2PI, Array
@@ -87,6 +87,7 @@ class Mixture:
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         """n draws, (n, D)."""
+        check_generator(rng)
         k = rng.choice(len(self.weights), size=n, p=self.weights)
         noise = np.sqrt(self.variances[k]) * rng.standard_normal((n, self.dimensions))
         return self.means[k] + np.einsum("nij,nj->ni", self.axes[k], noise)

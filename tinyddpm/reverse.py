@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as anp
 import numpy as np
 
-from .checks import check, check_same_shape
+from .checks import check, check_denoiser, check_same_shape
 from .forward import posterior
 from .gaussian import Array, Gaussian
 from .schedule import Schedule, cast_like
@@ -98,6 +98,15 @@ def as_denoiser(schedule: Schedule, predictor: Denoiser, predicts: str = "eps") 
 
     predicts: "eps", "x_0", "v" or "score".  If the output is a pair (learned variance),
     only its first part is converted.  ValueError: any other `predicts`.
+
+    A PyTorch model of (x, t) is such a function once arrays become tensors and back.  Most count
+    times from 0, so t − 1 is passed, one for each item; x and the result keep their dtype:
+        lambda x, t: model(torch.tensor(x, dtype=torch.float32),
+                           torch.tensor(t - 1).expand(len(x))).detach().numpy().astype(x.dtype)
+    The same for a JAX model of (x, t):
+        lambda x, t: np.asarray(model(x.astype("float32"),
+                                      np.broadcast_to(t - 1, len(x)))).astype(x.dtype)
+    Images are (B, H, W, C) here; x.transpose(0, 3, 1, 2) has PyTorch's order.
     """
     # A tuple, because `in` a dict raises another error for a list.
     check(predicts in tuple(TO_EPS), "predicts", repr(predicts), f"one of {', '.join(TO_EPS)}")
@@ -129,8 +138,10 @@ class Prediction(NamedTuple):
 def evaluate(denoiser: Denoiser, x_t: Array, t: int | Array) -> tuple[Array, Array | None]:
     """(ε̂, log_var_fraction) of a denoiser; the second is None where no variance is learned.
 
-    ValueError: an output whose shape differs from that of x_t; an ε̂ of another dtype.
+    ValueError: a denoiser that cannot be called; an output whose shape differs from that of x_t;
+    an ε̂ of another dtype.
     """
+    check_denoiser(denoiser)
     output = denoiser(x_t, t)
     if isinstance(output, tuple):
         eps, log_var_fraction = output

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as anp
 import numpy as np
 
-from .checks import check, check_finite
+from .checks import check, check_finite, check_generator
 from .gaussian import Array, Gaussian, noise_like
 from .reverse import Denoiser, Prediction, predict, reverse_step, variance_table
 from .schedule import Schedule, cast_like
@@ -24,6 +24,7 @@ def algorithm_2(schedule: Schedule, denoiser: Denoiser, x_T: Array,
     x_T: (B, …) float64, drawn from N(0, I) (line 1).  Returns x_0.  `ancestral_sampling` is the
     same with options.
     """
+    check_generator(rng)
     beta, alpha = schedule.beta, schedule.alpha
     one_minus_alpha_bar = schedule.one_minus_alpha_bar
     x = x_T
@@ -54,11 +55,10 @@ def ancestral_sampling(schedule: Schedule, denoiser: Denoiser, x: Array, rng: np
     read each or stop early.  `final_sample` returns the last x_0.
     x: (B, …), x_T ~ N(0, I); with start=t, any x_t, and t steps follow.
     variance as in `reverse.variance_table`, clip as in `reverse.predict`.
-    ValueError: start outside 1…T; rng None; an x that is not finite.
+    ValueError: start outside 1…T; rng no Generator; an x that is not finite.
     """
     start = schedule.T if start is None else start
-    check(rng is not None, "rng", rng,
-          "Algorithm 2 draws noise: pass numpy.random.default_rng(seed)")
+    check_generator(rng)
     check_finite(x=x)
     variance = variance_table(schedule, variance)
     for t in range(int(schedule.check_t(start)), 0, -1):
@@ -110,8 +110,8 @@ def ddim_sampling(schedule: Schedule, denoiser: Denoiser, x: Array,
     times = sampling_times(schedule, steps)
     check_finite(x=x)
     adds_noise = eta > 0
-    check(rng is not None or not adds_noise, "rng", rng,
-          f"eta = {eta} draws noise: pass numpy.random.default_rng(seed)")
+    if adds_noise or rng is not None:
+        check_generator(rng)
     next_times = [0, *times[:-1]]  # the next lower time; 0 at the end
     for t, s in zip(reversed(times), reversed(next_times)):
         prediction = predict(schedule, denoiser, x, t, clip)

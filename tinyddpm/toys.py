@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import check
+from .checks import check, check_generator
 from .gaussian import Array
 from .oracle import Mixture
 
@@ -102,6 +102,7 @@ class Checkerboard:
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         """n points, (n, 2) float64."""
+        check_generator(rng)
         column, row = rng.integers(4, size=n), rng.integers(2, size=n)
         row = 2 * row + column % 2
         return self.side * (np.stack([column, row], 1) - 2 + rng.random((n, 2)))

@@ -15,7 +15,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 
-from .checks import check
+from .checks import check, check_generator
 from .elbo import simple_loss
 from .forward import diffuse
 from .gaussian import Array, noise_like
@@ -41,6 +41,7 @@ def algorithm_1(schedule: Schedule, network: Any, weights: Array, draw: Draw,
         eps_hat = predict_noise(x_t, t)
         return anp.mean((eps - eps_hat) ** 2)             # ‖ε − ε_θ(x_t, t)‖², per dimension
 
+    check_generator(rng)
     value_and_gradient = value_and_grad(squared_error)
     for _ in range(steps):                                # line 1
         x_0 = draw(rng, batch)                            # line 2
@@ -200,10 +201,11 @@ def train(schedule: Schedule, network: Any, draw: Draw, rng: np.random.Generator
 
     BLAS uses one thread during each step: for matrix products as small as those of the networks
     here, more threads are slower when another process is busy.
-    ValueError: an option outside its range.
+    ValueError: an option outside its range; rng is no Generator.
     FloatingPointError: the training has diverged: the loss or its gradient is not finite, or the
     norm of the weights is twenty times that of random initial weights.
     """
+    check_generator(rng)
     _check_options(steps, batch, learning_rate, max_norm, ema_decay)
     rate_at = learning_rate if callable(learning_rate) else warm_up_and_decay(learning_rate)
     state = initial_state(network, rng) if state is None else state

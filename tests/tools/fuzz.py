@@ -20,6 +20,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 try:
     import atheris
@@ -46,6 +47,11 @@ def saved(save, *arrays, **named_arrays):
     return file.getvalue()
 
 
+def picture(file, array):
+    """Write an array as a PNG file."""
+    Image.fromarray(array).save(file, "PNG")
+
+
 def idx(array):
     """The bytes of an idx file."""
     header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
@@ -70,11 +76,15 @@ class Readers:
         self.read = {"npy": (scratch / "a.npy", data.load),
                      "npz": (scratch / "a.npz", data.load),
                      "csv": (scratch / "a.csv", data.load),
+                     "png": (scratch / "pictures" / "a.png", lambda path: data.load(path.parent)),
                      "idx": (scratch / "idx", digits.read_idx)}
+        (scratch / "pictures").mkdir()
         self.good = {"npy": [saved(np.save, array) for array in (POINTS, IMAGES, big_endian)],
                      "npz": [saved(np.savez, POINTS),
                              saved(np.savez_compressed, x=IMAGES, y=POINTS)],
-                     "csv": [b"x,y\n1,2\n3,4e5\n\n-.5,6\n"],
+                     "csv": [b"x,y\n1,2\n3,4e5\n\n-.5,6\n", b'"x";"y"\n1,5;"2"\n3;4\n',
+                             b"1 2\n3 4\n"],
+                     "png": [saved(picture, IMAGES[0]), saved(picture, IMAGES.T)],
                      "idx": [idx(IMAGES), gzip.compress(idx(IMAGES), mtime=0),
                              idx(IMAGES[:, 0, 0])]}
         run = small_run(scratch)
@@ -187,7 +197,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000)
-    parser.add_argument("--reader", help="npy, npz, csv, idx, settings.json, checkpoint.npz, "
+    parser.add_argument("--reader", help="npy, npz, csv, png, idx, settings.json, checkpoint.npz, "
                                          "held_out.npy or log.csv (default: all)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -56,7 +56,6 @@ from tinyddpm import (
     v_loss,
     vlb_loss,
 )
-from tinyddpm.app import data
 from tinyddpm.decoder import from_levels, level_log_prob, to_images
 from tinyddpm.images.variance import fraction_from_variance
 from tinyddpm.network.weights import leaves
@@ -396,7 +395,7 @@ OUTSIDE = [
     (lambda: final_sample(ddim_sampling(S, half, X, steps=True)), "steps = True"),
     (lambda: final_sample(ddim_sampling(S, half, X, eta=0.5)), "rng = None"),
     (lambda: final_sample(ancestral_sampling(S, half, X, RNG, start=True)), "t = True"),
-    (lambda: final_sample(ddim_sampling(S, half, X, eta=1.5)), "eta = 1.5"),
+    (lambda: final_sample(ddim_sampling(S, half, X, RNG, eta=1.5)), "eta = 1.5"),
     (lambda: final_sample(ddim_sampling(S, half, X, RNG, eta=np.nan)), "eta = nan"),
     (lambda: final_sample(ddim_sampling(S, half, X, steps=0)), "steps = 0"),
     (lambda: final_sample(ddim_sampling(S, half, X, steps=[1, 1])), "steps = [1, 1]"),
@@ -432,9 +431,7 @@ OUTSIDE = [
     (trained(predicts="q"), "predicts = 'q'"),
     (lambda: toy("moon"), "'moon'"),
     (lambda: toy("checkerboard").log_prob(np.zeros((3, 3))), "(3, 3)"),
-    (lambda: load("a.txt"), "'.txt'"),
-    (lambda: data.split(X, 0), "share = 0"),
-    (lambda: data.split(X[:1]), "1 rows"),
+    (lambda: load("a.xls"), "'.xls'"),
     (lambda: from_levels(X), "float64"),
     (lambda: to_images(X + np.nan), "NaN"),
     (lambda: tinyddpm.mnist_full("/nowhere"), "/nowhere"),
@@ -461,7 +458,8 @@ def test_outside_the_domain_the_argument_and_its_value_are_named(call, mention):
 
 def test_no_public_name_is_left_out():
     """Each is named above, or is a plain record, or has a file of tests to itself."""
-    elsewhere = {"State", "Network", "mnist", "algorithm_1"}
+    elsewhere = {"State", "Network", "mnist", "algorithm_1",
+                 "Run", "fit", "load_run"}  # of test_notebook.py
     source = Path(__file__).read_text(encoding="utf-8").partition("PROMISES")[2]
     public = {name for name, value in vars(tinyddpm).items()
               if not name.startswith("_") and callable(value)}

@@ -115,6 +115,15 @@ def idx_claim(*shape):
     return struct.pack(">4I", 2051, *shape)
 
 
+def png_claim(width, height):
+    """A PNG file whose header claims this size."""
+    chunks = ((b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
+              (b"IDAT", zlib.compress(bytes(2 ** 20))), (b"IEND", b""))
+    parts = [struct.pack(">I", len(body)) + name + body
+             + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 MEGABYTES = 10 * 1024  # ten gigabytes
 IMAGES_IDX = "train-images-idx3-ubyte"
 HOSTILE = {
@@ -150,7 +159,11 @@ HOSTILE = {
     "no_numbers.csv": bytes(2 ** 21),
     "long_number.csv": b"1" * 900_000 + b",2\n" + b"1,2\n" * 20,
     "long_word.csv": b"1,2\n" + b"\x1b" * 900_000 + b",2\n",
+    "long_name.csv": b"x" * 900_000 + b",y\n1,2\n",
+    "many_names.csv": b",".join(b"a%d" % i for i in range(100_000)) + b"\n1,2\n",
+    "quotes.csv": b'"' * 900_000 + b",2\n" + b"1,2\n" * 20,
     "wider_and_wider.csv": b"\n".join(b"1," * n + b"1" for n in range(2000)),
+    "pixels/bomb.png": png_claim(2 ** 31 - 1, 2 ** 31 - 1), "many/a.png": png_claim(20_000, 20_000),
     f"claims_all/{IMAGES_IDX}": idx_claim(2 ** 32 - 1, 2 ** 32 - 1, 2 ** 32 - 1),
     f"bomb/{IMAGES_IDX}.gz": gzipped_zeros(idx_claim(MEGABYTES, 1024, 1024), MEGABYTES),
     f"more_than_said/{IMAGES_IDX}.gz": gzipped_zeros(idx_claim(2, 1024, 1024), MEGABYTES),
@@ -165,12 +178,13 @@ def test_a_hostile_file_is_refused(tmp_path, capsys, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(HOSTILE[name])
-    if path.parent != tmp_path:  # a folder of idx files, the others good
+    if path.parent != tmp_path and "png" not in name:  # a folder of idx files, the others good
         labels = IMAGES[:, 0, 0]
         others = {"train-labels-idx1": labels, "t10k-images-idx3": IMAGES,
                   "t10k-labels-idx1": labels}
         for other, array in others.items():
             (path.parent / f"{other}-ubyte").write_bytes(idx(array))
+    if path.parent != tmp_path:
         path = path.parent
     message = refused(capsys, "train", "--data", path, "--out", tmp_path / "run")
     assert str(path) in message and len(message) < 700 + len(str(path))
@@ -208,6 +222,9 @@ SETTINGS = {
     "wide": {"shift": [1e308, -1e308], "scale": [1e308] * 2},
     "far": {"shift": [float("inf"), 0]},
     "name": {"data": ["moons"]},
+    "columns": {"columns": 5},
+    "column": {"columns": ["x"]},
+    "names": {"columns": [1, 2]},
     "kind": {"kind": {"points": 1}},
     "seed": {"seed": -1},
 }

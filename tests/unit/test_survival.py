@@ -17,7 +17,7 @@ import pytest
 from kill_resume import SETTINGS, contents, kill_and_resume
 
 from tinyddpm import elbo, training
-from tinyddpm.app import files, fit
+from tinyddpm.app import files, fit, plot
 from tinyddpm.app import run as runs
 from tinyddpm.app.command_line import main
 
@@ -76,7 +76,7 @@ def interrupt_and_resume(monkeypatch: pytest.MonkeyPatch, folder: Path, options:
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as error:
         patch.setattr(module, name, interrupted)
         main(["train", *options, "--out", str(folder), "--save-every", "0.0001"])
-    assert "interrupted" in error.value.code and not list(folder.glob("*.partial"))
+    assert error.value.code == 130 and not list(folder.glob("*.partial"))
     main(["train", "--resume", str(folder)])
 
 
@@ -99,7 +99,8 @@ def test_an_interrupt_in_a_finaliser_is_not_lost(whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as error:
         patch.setattr(np, "savez", interrupted)
         main(["train", *SETTINGS, "--out", str(tmp_path / "run"), "--save-every", "0.0001"])
-    assert "interrupted" in error.value.code and runs.load(tmp_path / "run")[0].state.step < 60
+    assert error.value.code == 128 + signal.SIGTERM
+    assert runs.load(tmp_path / "run")[0].state.step < 60
     main(["train", "--resume", str(tmp_path / "run")])
     assert contents(tmp_path / "run") == contents(whole)
 
@@ -113,8 +114,10 @@ def test_sigterm_writes_a_checkpoint(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     message = process.communicate(timeout=120)[1]
-    assert process.returncode == 1 and "Traceback" not in message
-    assert message.splitlines()[-1].startswith("tinyddpm: interrupted")
+    assert process.returncode == 143 and "Traceback" not in message
+    last = message.splitlines()[-1]
+    assert last.startswith("tinyddpm: interrupted") and f"train --resume {tmp_path / 'run'}" in last
+    assert (tmp_path / "run" / "loss.png").exists()
     assert runs.load(tmp_path / "run")[0].state.step >= 20
 
 
@@ -122,6 +125,50 @@ def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
     again = shutil.copytree(whole, tmp_path / "again")
     main(["train", "--resume", str(again)])
     assert contents(again) == contents(whole)
+
+
+def test_a_finished_run_that_trains_on_can_be_interrupted(whole, tmp_path, monkeypatch):
+    """With more steps it ends with the same bytes, too; and the settings are the new ones."""
+    folders = [shutil.copytree(whole, tmp_path / name) for name in ("once", "interrupted")]
+    longer = [["train", "--resume", str(folder), "--steps", "90"] for folder in folders]
+    main(longer[0])
+    ema_update, calls = training.ema_update, itertools.count(1)
+
+    def interrupted(*args):
+        if next(calls) == 17:
+            raise KeyboardInterrupt
+        return ema_update(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(training, "ema_update", interrupted)
+        main(longer[1])
+    run, _ = runs.load(folders[1])
+    assert (run.state.step, run.settings["steps"]) == (76, 90)
+    main(["train", "--resume", str(folders[1])])
+    assert contents(folders[0]) == contents(folders[1])
+    assert runs.load(folders[0])[0].state.step == 90
+
+
+def test_a_picture_of_the_loss_that_fails_costs_nothing(whole, tmp_path, monkeypatch):
+    """It is a warning; and `--resume` of the finished run draws the missing picture."""
+    def fail(*args):
+        raise RuntimeError("no fonts")
+
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="loss.png.*no fonts"):
+        patch.setattr(plot, "loss", fail)
+        main(["train", *SETTINGS, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run" / "loss.png").exists()
+    main(["train", "--resume", str(tmp_path / "run")])
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_an_infinite_loss_is_not_drawn(tmp_path, monkeypatch):
+    (tmp_path / "log.csv").write_text("step,loss,gradient_norm,seconds\n10,1,1,1\n20,inf,1,2\n")
+    calls, loss = [], plot.loss
+    monkeypatch.setattr(plot, "loss", lambda *arrays: calls.append(arrays) or loss(*arrays))
+    runs.draw_loss(tmp_path)
+    ((steps, losses),) = calls
+    assert (steps.tolist(), losses.tolist()) == ([10], [1]) and (tmp_path / "loss.png").exists()
 
 
 def test_the_clock_goes_on_from_where_it_was(tmp_path, monkeypatch):
@@ -265,7 +312,7 @@ def test_fewer_steps_than_were_trained_already(whole, tmp_path):
 
 
 def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
-    for option in (["--steps", "200"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"],
+    for option in (["--steps", "60"], ["--seed", "3"], ["--out", "x"], ["--loss", "vlb"],
                    ["--recipe", "best"], ["--learning-rate", "0.1"]):
         assert option[0] in refused(capsys, "train", "--resume", whole, *option)
     assert "no run folder" in refused(capsys, "train", "--resume", tmp_path)
@@ -275,8 +322,9 @@ def test_resume_takes_the_run_as_it_is(whole, tmp_path, capsys):
     np.save(tmp_path / "a.npy", points)
     main(["train", *SETTINGS, "--data", str(tmp_path / "a.npy"), "--out", str(tmp_path / "run")])
     np.save(tmp_path / "b.npy", points[::-1])
-    other = refused(capsys, "train", "--resume", tmp_path / "run", "--data", tmp_path / "b.npy")
-    assert "is not" in other
+    longer = ["train", "--resume", tmp_path / "run", "--steps", 70]
+    assert "is not" in refused(capsys, *longer, "--data", tmp_path / "b.npy")
     (tmp_path / "a.npy").rename(tmp_path / "moved.npy")
-    assert "a.npy" in refused(capsys, "train", "--resume", tmp_path / "run")
-    main(["train", "--resume", str(tmp_path / "run"), "--data", str(tmp_path / "moved.npy")])
+    assert "a.npy" in refused(capsys, *longer)
+    assert runs.load(tmp_path / "run")[0].settings["steps"] == 60
+    main([*map(str, longer), "--data", str(tmp_path / "moved.npy")])

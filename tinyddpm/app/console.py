@@ -4,6 +4,7 @@ Errors in one sentence, types of arguments, progress bars, the ledger as a table
 """
 import argparse
 import json
+import shlex
 import signal
 import sys
 import textwrap
@@ -15,23 +16,29 @@ from typing import Any
 
 import numpy as np
 
-from ..elbo import Ledger
+from ..elbo import LABELS, Ledger
 from ..gaussian import Array
 from . import files, run as runs
 from .process import keep_freed_memory
 
-# The names of `Ledger.summary` as they are printed: "total" is printed as -ELBO.
-LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
-
 
 @contextmanager
-def one_sentence_for_mistakes() -> Iterator[None]:
+def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None]:
     """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
     It also changes the process, so it is no part of the import: malloc keeps freed memory, a
     warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
     writes a checkpoint first.
+    resume: the folder that the command trains in; an interrupt then tells how to continue there.
+    Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
+    received: list[int] = []  # signals; none after Ctrl-C, which Python handles
+    handlers_before = {}
+
+    def interrupt(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
     keep_freed_memory()
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
@@ -41,14 +48,30 @@ def one_sentence_for_mistakes() -> Iterator[None]:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            handlers_before[number] = signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; to continue a training, use train --resume RUN")
+        sentence = "tinyddpm: interrupted"
+        if resume is not None and (Path(resume) / "settings.json").exists():
+            sentence += f"; continue with {shell_command('train', '--resume', resume)}"
+        print(sentence, file=sys.stderr)
+        sys.exit(128 + (received[-1] if received else signal.SIGINT))
     except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        for number, handler in handlers_before.items():
+            signal.signal(number, handler)
+
+
+def shell_command(*words: Any) -> str:
+    """A command line of this package, quoted for the system's shell."""
+    words = ("python", "-m", "tinyddpm", *map(str, words))
+    if sys.platform == "win32":
+        from subprocess import list2cmdline  # here, because only Windows needs it
+        return list2cmdline(words)
+    return shlex.join(words)
 
 
 def _reason(error: BaseException) -> str:
@@ -110,17 +133,6 @@ def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generato
         return runs.fit(run, dataset, rng, folder, bar, every)
 
 
-def print_ledger(ledger: Ledger, in_bits: bool = True) -> None:
-    """The ledger as a table: nats per item, with the standard error.
-
-    in_bits: with bits per dimension too, which only have a meaning for data of 256 levels.
-    """
-    print(f"{'':14}{'nats':>10}{'± s.e.':>10}" + (f"{'bits/dim':>11}" if in_bits else ""))
-    for name, (mean, error) in ledger.summary().items():
-        bits = f"{ledger.bits_per_dim(mean):11.4f}" if in_bits else ""
-        print(f"{LABELS[name]:14}{mean:10.4f}{error:10.4f}{bits}")
-
-
 def say(text: str) -> None:
     """Print a paragraph, in lines that fit any terminal."""
     print("\n" + textwrap.fill(text, 90))
@@ -146,7 +158,7 @@ def print_beside_optimum(ledger: Ledger, optimal: Ledger, exact: dict[str, float
 
 
 def ledger_to_dict(ledger: Ledger, in_bits: bool = True) -> dict[str, dict[str, float]]:
-    """The ledger for report.json.  in_bits: as in `print_ledger`."""
+    """The ledger for report.json.  in_bits: with bits per dimension, for data of 256 levels."""
     report = {}
     for name, (mean, error) in ledger.summary().items():
         report[name] = {"nats": float(mean), "standard_error": float(error)}

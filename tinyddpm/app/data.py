@@ -1,70 +1,90 @@
 """Your own data files: points or images."""
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .readers import LARGEST, read_csv, read_file, read_npy, read_npz
+from ..gaussian import Array
+from . import digits, inspection
+from .pictures import SUFFIXES, read_pictures
+from .readers import LARGEST, Table, choose_columns, read_csv, read_file, read_npy, read_npz
+
+WHAT_IS_READ = ("a .npy, .npz, .csv, .tsv or .txt file, an idx file, or a folder of pictures "
+                "or of MNIST's idx files")
 
 
-def load(path: str | Path) -> np.ndarray:
-    """Your data from a .npy, .npz or .csv file.
+def load(path: str | Path, columns: Sequence[str] = ()) -> Array:
+    """Your data from a file or a folder: `read`, then `check`."""
+    return check(str(path), read(path, columns).items)
 
-    Points are (N, D) and returned as float64; images are (N, H, W) or (N, H, W, C), uint8; N ≥ 2.
-    A .npz file holds one array, or several of which one is named data, images or x.  A .csv file
-    holds numbers separated by commas, and its first line may hold names.
-    ValueError: any other file, or a point with a NaN or an infinity.
+
+def read(path: str | Path, columns: Sequence[str] = ()) -> Table:
+    """Your data from one of WHAT_IS_READ.
+
+    A .npz file holds one array, or several of which one is named data, images, x or x_train.  Held
+    out are x_test beside x_train, and MNIST's t10k files.
+    columns: of points, their names or numbers from 0; () reads all.
+    ValueError: any other file, or columns that it has not.
     """
     path = Path(path)
-    read = {".npy": read_npy, ".npz": _read_npz, ".csv": read_csv}.get(path.suffix.lower())
-    if read is None:
-        raise ValueError(f"data file {str(path)!r} ends in {path.suffix!r}: "
-                         "it must be .npy, .npz or .csv")
-    data = read_file(path, read, path.suffix)
-    is_points = data.ndim == 2 and data.dtype.kind in "fiu"
-    is_images = data.ndim in (3, 4) and data.dtype == np.uint8
-    if not (is_points or is_images) or len(data) < 2 or not data.size:
-        raise ValueError(f"data file {str(path)!r} holds {data.dtype} of shape {data.shape}: "
-                         "it must hold points, (N, D) numbers, or images, (N, H, W) or "
-                         "(N, H, W, C) uint8, with N >= 2")
-    if is_images:
-        return data
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv", ".txt"):
+        return read_file(path, partial(read_csv, columns=columns), suffix)
+    if path.is_dir():
+        parts: Any = digits.mnist_images(path) or [read_pictures(path)]
+        table = Table(*parts)
+    elif "ubyte" in path.name:
+        table = Table(digits.read_idx(path))
+        if table.items.ndim == 1:
+            raise ValueError(f"data = {str(path)!r} holds labels: give the file of the images")
+    elif suffix == ".npy":
+        table = Table(read_file(path, read_npy, suffix))
+    elif suffix == ".npz":
+        table = Table(*read_file(path, _read_npz, suffix))
+    else:
+        what = "is one picture" if suffix in SUFFIXES else f"ends in {suffix!r}"
+        raise ValueError(f"data = {str(path)!r} {what}: give {WHAT_IS_READ}; "
+                         f"np.save('data.npy', array) writes an array")
+    if columns and table.items.ndim != 2:
+        raise ValueError(f"columns = {','.join(columns)!r}: data = {str(path)!r} is no table")
+    if columns:
+        chosen = choose_columns(columns, (), table.items.shape[1])
+        table = Table(table.items[:, chosen], columns=columns)
+    return table
+
+
+def check(name: str, array: Any) -> Array:
+    """The array, as float64 if it has points.  ValueError: neither points nor images, a NaN."""
+    array = np.asarray(array)
+    if reason := inspection.refusal(array):
+        raise ValueError(f"data = {name!r} {reason}")
+    if array.ndim > 2:
+        return array
     # 8 bytes a number, and 8 for each row number that `split` shuffles
-    if 8 * (data.size + len(data)) > LARGEST:
-        raise ValueError(f"data file {str(path)!r} holds {data.shape} numbers: "
+    if 8 * (array.size + len(array)) > LARGEST:
+        raise ValueError(f"data = {name!r} holds {array.shape} numbers: "
                          f"as float64 they take more than {LARGEST} bytes")
     with np.errstate(over="ignore", invalid="ignore"):  # checked below
-        data = data.astype(np.float64, copy=False)
-    bad_rows = np.flatnonzero(~np.isfinite(data).all(1))
+        points = array.astype(np.float64, copy=False)
+    bad_rows = np.flatnonzero(~np.isfinite(points).all(1))
     if bad_rows.size:
-        raise ValueError(f"data file {str(path)!r} has a NaN or an infinity in row {bad_rows[0]}, "
-                         "counted from 0: every coordinate must be a finite float64")
-    return data
+        raise ValueError(f"data = {name!r} has a NaN or an infinity in row {bad_rows[0]}, counted "
+                         f"from 0: keep the others, array[np.isfinite(array).all(1)]")
+    return points
 
 
-def _read_npz(file: BinaryIO) -> np.ndarray:
-    """The only array of an open .npz file, or the one named data, images or x."""
+def _read_npz(file: BinaryIO) -> list[Array]:
+    """The data of an open .npz file; of one with training and test images, both."""
     def choose(names: list[str]) -> list[str]:
-        chosen = [name for name in names if name in ("data", "images", "x") or len(names) == 1]
+        if {"x_train", "x_test"} <= set(names):
+            return ["x_train", "x_test"]
+        usual = ("data", "images", "x", "x_train")
+        chosen = names if len(names) == 1 else [name for name in names if name.lower() in usual]
         if len(chosen) != 1:
-            raise ValueError(f"it holds {', '.join(names) or 'nothing'}, "
-                             "not one array or one named data, images or x")
+            raise ValueError(f"it holds {', '.join(names[:9]) or 'nothing'}, not one array or one "
+                             f"named {', '.join(usual)}: np.save('data.npy', np.load(path)[name])")
         return chosen
 
-    return read_npz(file, choose).popitem()[1]
-
-
-def split(data: np.ndarray, share: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffle, always in the same way, and split: N − n rows to train on, n rows held out.
-
-    n is share·N rounded, but at least 1 and at most N − 1.
-    ValueError: share outside (0, 1), N < 2.
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"share = {share}: it must be a fraction strictly between 0 and 1")
-    if len(data) < 2:
-        raise ValueError(f"data has {len(data)} rows: a split needs 2 or more")
-    rng = np.random.RandomState(0)  # NumPy guarantees that its stream never changes
-    shuffled = data[rng.permutation(len(data))]
-    n = min(max(round(share * len(data)), 1), len(data) - 1)
-    return shuffled[:-n], shuffled[-n:]
+    return list(read_npz(file, choose).values())

@@ -69,22 +69,31 @@ def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = MIRROR
     if folder is None:
         paths = [_download(name, sha256, mirrors) for name, sha256 in MNIST_SHA256.items()]
     else:
-        paths = [_find(Path(folder), name) for name in MNIST_SHA256]
+        found = {name: _find(Path(folder), name) for name in MNIST_SHA256}
+        if missing := [name for name, files in found.items() if not files]:
+            raise ValueError(f"folder {str(folder)!r} has no {missing[0]}: it must hold {_FILES}")
+        paths = [files[0] for files in found.values()]
     digits = Digits(*map(read_idx, paths))
     N, M, sides = len(digits.train), len(digits.held_out), digits.train.shape[1:]
     shapes = [array.shape for array in digits]
     if len(sides) != 2 or shapes != [(N, *sides), (N,), (M, *sides), (M,)]:
-        found = ", ".join(f"{path.name} {shape}" for path, shape in zip(paths, shapes))
-        raise ValueError(f"folder {str(paths[0].parent)!r} holds {found}: "
+        held = ", ".join(f"{path.name} {shape}" for path, shape in zip(paths, shapes))
+        raise ValueError(f"folder {str(paths[0].parent)!r} holds {held}: "
                          "the shapes must be (N, H, W), (N,), (M, H, W), (M,)")
     return digits
 
 
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    raise ValueError(f"folder {str(folder)!r} has no {name}: it must hold {_FILES}")
+def mnist_images(folder: Path) -> list[np.ndarray]:
+    """The images among MNIST's files in a folder: to train on, held out; without files, []."""
+    found = [_find(folder, name) for name in MNIST_SHA256 if "images" in name]
+    return [read_idx(paths[0]) for paths in found if paths]
+
+
+def _find(folder: Path, name: str) -> list[Path]:
+    """The idx files of this name, also with a dot before idx, also in torchvision's folders."""
+    spelling = name.replace("-idx", "[-.]idx")
+    return [path for place in ("", "raw/", "MNIST/raw/") for end in (".gz", "")
+            for path in folder.glob(f"{place}{spelling}{end}") if path.is_file()]
 
 
 def _download(name: str, sha256: str, mirrors: Sequence[str]) -> Path:

@@ -18,9 +18,17 @@ from ..network import Network
 from ..network.threads import gradient_in_halves, one_blas_thread
 from ..reverse import variance_table
 from .datasets import DataSet
-from .folder import LogRow, read_log, save
-from .model import Run
+from .folder import draw_loss, read_log, save
+from .model import LogRow, Run
 from .settings import LEAST_TO_HALVE
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a run was trained.  run: with the state after its last whole step."""
+
+    def __init__(self, run: Run):
+        super().__init__(f"interrupted after {run.state.step} steps")
+        self.run = run
 
 
 class Method(NamedTuple):
@@ -61,13 +69,17 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
 
     folder   where checkpoints are written, while it is `locked`; None: nowhere
     bar      a progress bar like tqdm's, with n, update(n) and set_postfix(loss=…)
-    every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too
+    every    seconds between checkpoints; there is one at the start, at the end and on Ctrl-C too,
+             and at the end and on Ctrl-C loss.png is drawn
     A checkpoint is the state between two steps.  After a kill, the steps since then are repeated,
     with the same result.
     FloatingPointError: the training has diverged; the last checkpoint is kept.
+    Interrupted, a KeyboardInterrupt: Ctrl-C; its `run` is what was trained so far.
     """
     settings = run.settings
-    log = [] if folder is None else read_log(Path(folder) / "log.csv", run.state.step)
+    log = list(run.log)
+    if folder is not None and not log:
+        log = read_log(Path(folder) / "log.csv", run.state.step)
     before = log[-1].seconds if log else 0.0  # of training, in earlier processes
     began = saved = time.monotonic()
     by_clock = settings["minutes"] is not None
@@ -96,6 +108,11 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         draw_times=chosen.draw_times, optimiser=chosen.optimiser, differentiate=differentiate)
     average = None  # of the loss, for the bar
     latest = run.state, rng.bit_generator.state
+
+    def run_so_far() -> Run:
+        state, generator = latest
+        rows = tuple(row for row in log if row.step <= state.step)
+        return run._replace(state=state, generator=generator, log=rows)
 
     def checkpoint() -> None:
         if folder is not None:
@@ -127,5 +144,9 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         checkpoint()
     except KeyboardInterrupt:
         checkpoint()
-        raise
-    return run._replace(state=latest[0])
+        if folder is not None:
+            draw_loss(folder)
+        raise Interrupted(run_so_far()) from None
+    if folder is not None:
+        draw_loss(folder)
+    return run_so_far()

@@ -6,6 +6,8 @@
                       pixels, the histograms of grey levels
     held_out.npy      data that is never trained on, for the ledger
     log.csv           step, loss, norm of the gradient, seconds
+    array.npy         the data, if they were an array and have no name
+    loss.png          the picture of log.csv, drawn when a training ends or is interrupted
     lock              locked by the process that trains here
 
 Each file is replaced as a whole or not at all.  In a new folder settings.json is written last, so a
@@ -13,39 +15,32 @@ folder that has it has all the others.
 A training that continues from its checkpoint ends with the same bytes as one that was never
 interrupted.  (Not with `minutes`, where the clock determines the number of steps and the learning
 rate.)
+A finished run trains on if its settings get more steps, or minutes (`change_length`).  The learning
+rate depends on the share of the steps that are done.  So it rises from 0 to what it is at this step
+in a run of the new length, and decays to 0 again.
 """
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import training
 from ..gaussian import Array
-from ..images import pixels
 from ..network import Network
 from ..network.weights import unpack
 from ..schedule import Schedule
-from . import files, readers
-from .model import Run, make_network
+from . import files, plot, readers
+from .model import LogRow, Run, make_network, make_table
 from .settings import MOST, Settings, check_settings, with_current_names
 
 FILES = ("held_out.npy", "log.csv", "checkpoint.npz", "settings.json")  # in the order of writing
-
-# A row of a pixel table has 24 kB.  At most 8192 rows: 1024 noise levels for each of 8 kinds.
-MOST_ROWS = 2 ** 13
-
-
-class LogRow(NamedTuple):
-    """A row of log.csv."""
-
-    step: float
-    loss: float
-    gradient_norm: float
-    seconds: float
+ARRAY_FILE = "array.npy"
+ARRAY = "array"  # what settings.json has for "data" beside array.npy; here it is that file's path
 
 
 def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
@@ -70,8 +65,23 @@ def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
     files.replace(folder / "log.csv", lambda file: file.write(text.encode()))
     files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
     if is_new:
-        settings = json.dumps(run.settings, indent=2).encode()
-        files.replace(folder / "settings.json", lambda file: file.write(settings))
+        write_settings(folder, run.settings)
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Write settings.json.  A run that trains on has other `steps` or `minutes` than before."""
+    if (folder / ARRAY_FILE).exists():
+        settings = {**settings, "data": ARRAY}
+    content = json.dumps(settings, indent=2).encode()
+    files.replace(folder / "settings.json", lambda file: file.write(content))
+
+
+def _settings(folder: Path) -> Settings:
+    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
+    settings = with_current_names(json.loads(text))
+    if (folder / ARRAY_FILE).exists():  # wherever the folder is now
+        settings["data"] = str(folder / ARRAY_FILE)
+    return settings
 
 
 @contextmanager
@@ -107,8 +117,34 @@ def _lock(file: Any, folder: Path) -> None:
                          f"wait for its end, or choose another folder") from None
     except OSError:  # a file system without locks
         return
-    for name in FILES:
+    for name in (*FILES, "loss.png"):
         files.forget_partials(folder / name)
+
+
+def is_locked(folder: Path | str) -> bool:
+    """Whether a process trains in the folder now.  False where the file system has no locks."""
+    path = Path(folder) / "lock"
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            files.lock(file)
+    except (BlockingIOError, PermissionError) as error:
+        return error.filename is None  # otherwise the lock may not be opened
+    except OSError:
+        return False
+    return False
+
+
+def change_length(folder: Path | str, run: Run, **length: Any) -> Run:
+    """The run with other `steps` or `minutes`, in its folder too, which must be `locked`.
+
+    ValueError: settings that `check_settings` refuses.
+    """
+    settings = {**run.settings, **length}
+    check_settings(settings)
+    write_settings(Path(folder), settings)
+    return run._replace(settings=settings)
 
 
 def check_is_run(folder: Path) -> None:
@@ -133,21 +169,23 @@ def load(folder: Path | str) -> tuple[Run, np.random.Generator]:
 
 
 def _load(folder: Path) -> tuple[Run, np.random.Generator]:
-    text = readers.read_file(folder / "settings.json", lambda file: file.read(2 ** 20), "settings")
-    settings = with_current_names(json.loads(text))
+    settings = _settings(folder)
     check_settings(settings)
     arrays = readers.read_file(folder / "checkpoint.npz", _read_checkpoint, "a checkpoint")
     schedule = Schedule(arrays["beta"])
     if schedule.T != settings["T"]:
         raise ValueError(f"T = {settings['T']} does not go with {schedule.T} betas")
-    table = _table(arrays, schedule) if settings["predicts"] == "prior" else None
+    table = None
+    if settings["predicts"] == "prior":
+        table = make_table((arrays["share"], arrays["levels"]), schedule)
     network = make_network(settings, schedule, table)
     state = _state(arrays, network)
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(str(arrays["rng"]))
     held_out = readers.read_file(folder / "held_out.npy", readers.read_npy, "an array")
     _check_held_out(held_out, settings)
-    return Run(settings, schedule, network, state, held_out, table), rng
+    generator = rng.bit_generator.state
+    return Run(settings, schedule, network, state, held_out, table, generator), rng
 
 
 def _read_checkpoint(file: Any) -> dict[str, Array]:
@@ -155,15 +193,6 @@ def _read_checkpoint(file: Any) -> dict[str, Array]:
         histograms = {"share", "levels"} & set(names)
         return ["beta", "rng", *training.State._fields, *histograms]
     return readers.read_npz(file, choose)
-
-
-def _table(arrays: dict[str, Array], schedule: Schedule) -> pixels.Table:
-    kinds = len(arrays["share"])
-    rows = np.ptp(schedule.log_snr[1:]) / pixels.Table.spacing
-    if rows * max(8, kinds) > MOST_ROWS:
-        raise ValueError(f"share has {kinds} kinds of images at {rows:.0f} noise levels: "
-                         f"their product is at most {MOST_ROWS}")
-    return pixels.Table((arrays["share"], arrays["levels"]), schedule)
 
 
 def _state(arrays: dict[str, Array], network: Network) -> training.State:
@@ -192,8 +221,29 @@ def read_log(path: Path, step: int) -> list[LogRow]:
     """The rows of log.csv up to that step.  Later steps were lost and will be trained again."""
     if step == 0 or not path.exists():
         return []
-    rows = readers.read_file(path, readers.read_csv, "a log")
+    rows = readers.read_file(path, readers.read_csv, "a log").items
     if rows.size and rows.shape[1] != 4:
         raise ValueError(f"{str(path)!r} has {rows.shape[1]} columns, and the log of a training "
                          f"has 4: remove it to go on without a log")
     return [LogRow(*row) for row in rows.tolist() if row[0] <= step]
+
+
+def is_finished(run: Run, log: Sequence[LogRow]) -> bool:
+    """Whether a run has done all its steps, or its minutes, as the log counts them."""
+    minutes = run.settings["minutes"]
+    if minutes is None:
+        return run.state.step >= run.settings["steps"]
+    return bool(log) and log[-1].seconds + 0.01 >= 60 * minutes  # the log has two decimals
+
+
+def draw_loss(folder: Path | str) -> None:
+    """Draw loss.png from log.csv.  An error becomes a warning: a picture must end no training."""
+    picture = Path(folder) / "loss.png"
+    try:
+        rows = np.reshape(read_log(Path(folder) / "log.csv", MOST["steps"]), (-1, 4))
+        rows = rows[np.isfinite(rows).all(1)]
+        if len(rows):
+            figure = plot.loss(rows[:, 0], rows[:, 1])
+            files.replace(picture, lambda file: figure.savefig(file, format="png"))
+    except Exception as error:  # no matplotlib, a full disk, a damaged log
+        warnings.warn(f"{str(picture)!r} is not drawn: {readers.one_line(error)}", stacklevel=2)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import elbo, oracle, sampling, toys
 from . import plot, run as runs  # `run` is a Run in this file
-from .console import (ledger_to_dict, print_beside_optimum, print_ledger, progress_over, say,
+from .console import (ledger_to_dict, print_beside_optimum, progress_over, say,
                       say_why_negative, terms_to_dict, train_with_bar, write_json, write_picture)
 
 
@@ -42,7 +42,7 @@ def main_job(arguments: argparse.Namespace) -> None:
     if isinstance(source, oracle.Mixture):
         report |= beside_optimum(run, source, ledger, rng, same_rng, entropy)
     else:
-        print_ledger(ledger, in_bits=False)
+        print(ledger)
         print(f"{'data entropy':14}{entropy:10.4f}{'exact':>10}")
     say_why_negative(ledger)
     report |= {"entropy_nats": entropy, "seconds": round(time.monotonic() - began, 1)}

@@ -12,7 +12,8 @@ weights (EMA).
             a sample takes a tenth of the time, and −ELBO is higher because of the fewer steps
 """
 import math
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ Settings = dict[str, Any]
 SCHEDULES: dict[str, Callable[[int], Schedule]] = {
     "linear": linear, "cosine": cosine, "log_snr_uniform": log_snr_uniform,
     "grey_levels": grey_levels}
+CUSTOM = "custom"  # the name of a schedule that was given as a list of β; the checkpoint has the β
 PREDICTS = (*TO_EPS, "prior")  # "prior": the prior of each pixel, see images/pixels.py
 LOSSES = ("simple", "v", "vlb", "hybrid", "bits")
 VARIANCES = ("beta", "beta_tilde", "learned")
@@ -48,6 +50,13 @@ RECIPES: dict[str, dict[str, Settings]] = {
     "ddpm": {"points": {**DDPM, **POINTS}, "images": {**DDPM, **IMAGES}},
 }
 KINDS = ("points", "images")
+SIZES = {"points": ("width", "depth", "embedding"),  # of a network
+         "images": ("width", "outer_blocks", "inner_blocks", "embedding")}
+
+# Names that other programs give to a setting, where spelling does not lead to the name here.
+OTHER_NAMES = {"lr": "learning_rate", "rate": "learning_rate", "epochs": "steps",
+               "iterations": "steps", "n_iter": "steps", "timesteps": "T", "num_timesteps": "T",
+               "beta": "schedule", "betas": "schedule", "ema": "ema_decay", "layers": "network"}
 
 LEAST_TO_HALVE = {"points": 800, "images": 2}  # a smaller batch is not split over two threads
 
@@ -65,13 +74,22 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
     hybrid loss takes a learned variance.  The losses v and bits set predicts, and another loss sets
     "eps" in place of the recipe's "prior".  The recipe's learned variance becomes beta_tilde if the
     loss cannot train it.
-    ValueError: no such recipe.
+    The sizes of `network` that are not chosen are the recipe's, too.
+    ValueError: no such recipe, no such setting.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe = {recipe!r}: one of {', '.join(RECIPES)}")
     defaults = RECIPES[recipe][kind]
-    chosen = {name: value for name, value in choices.items() if value is not None}
+    for name, value in choices.items():
+        if isinstance(value, np.ndarray):
+            raise ValueError(f"{name} = an array of shape {value.shape}: a setting is a number, a "
+                             f"name, or the dict of the network's sizes")
+        _check_known(name, value, [*defaults, "minutes"], "setting", SIZES[kind])
+    chosen = {name: plain(value) for name, value in choices.items() if value is not None}
     settings = {**defaults, **chosen}
+    if isinstance(settings["network"], dict):
+        sizes = {name: plain(size) for name, size in settings["network"].items()}
+        settings["network"] = {**defaults["network"], **sizes}
     if "predicts" not in chosen:
         settings["predicts"] = _predicts_for(chosen.get("loss"), defaults["predicts"])
     if "loss" not in chosen:
@@ -79,6 +97,34 @@ def complete(kind: str, recipe: str, choices: Settings) -> Settings:
     if "variance" not in chosen:
         settings["variance"] = _variance_for(settings["loss"], defaults["variance"])
     return settings
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which json can write."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_known(name: str, value: Any, known: Iterable[str], noun: str,
+                 sizes: Iterable[str] = ()) -> None:
+    """ValueError, with the nearest name that exists, unless `name` is one of `known`.
+
+    sizes: names that stand inside `network`, where `name` may have been meant for it.
+    """
+    known = list(known)
+    if name in known:
+        return
+    import difflib  # here, because `import tinyddpm` need not wait for it
+
+    shown = reprlib.repr(value)
+    near = difflib.get_close_matches(name, known, 1)
+    if OTHER_NAMES.get(name) in known:
+        near = [OTHER_NAMES[name]]
+    mend = f"there are {', '.join(known)}"
+    if name in sizes:
+        mend = f"it is a size of the network, network=dict({name}={shown})"
+    elif near:
+        mend = f"the nearest is {near[0]} ({mend})"
+    raise ValueError(f"{name} = {shown}: no {noun} has this name; {mend}")
 
 
 def _predicts_for(loss: str | None, default: str) -> str:
@@ -108,10 +154,11 @@ def _variance_for(loss: str, default: str) -> str:
 
 
 def with_current_names(settings: Settings) -> Settings:
-    """The settings of an older run folder: "learning_rate" was "rate", and there was no recipe."""
+    """The settings of an older run folder: "learning_rate" was "rate"; no recipe, no columns."""
     if "rate" in settings:
         settings["learning_rate"] = settings.pop("rate")
     settings.setdefault("recipe", "best")
+    settings.setdefault("columns", [])
     return settings
 
 
@@ -126,23 +173,30 @@ def check_settings(settings: Settings) -> None:
 
 def _check_names(settings: Settings) -> None:
     allowed = {"format": (FORMAT,), "kind": KINDS, "recipe": tuple(RECIPES),
-               "schedule": tuple(SCHEDULES), "predicts": PREDICTS, "variance": VARIANCES,
+               "schedule": (*SCHEDULES, CUSTOM), "predicts": PREDICTS, "variance": VARIANCES,
                "loss": LOSSES, "optimiser": OPTIMISERS}
     for name, choices in allowed.items():
         if settings[name] not in choices:
-            one_of = ", ".join(str(choice) for choice in choices)
+            one_of = ", ".join(str(choice) for choice in choices if choice != CUSTOM)
+            if name == "schedule":
+                one_of += ", or a list or a .npy or .csv file of beta"
             raise ValueError(f"{name} = {settings[name]!r}: one of {one_of}")
     if not isinstance(settings["data"], str):
         raise ValueError(f"data = {settings['data']!r}: the name of a data set")
+    columns = settings["columns"]
+    is_names = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+    if not is_names or len(columns) not in (0, settings["shape"][0]):
+        raise ValueError(f"columns = {columns!r}: a name for each coordinate of a point, or []")
 
 
 def _check_integers(settings: Settings) -> None:
+    _check_sizes_of_network(settings["network"], SIZES[settings["kind"]])
     sizes = {name: settings[name] for name in ("T", "steps", "batch")}
     sizes |= settings["network"]
     sizes |= {f"shape[{i}]": size for i, size in enumerate(settings["shape"])}
     for name, value in sizes.items():
         most = MOST.get(name.partition("[")[0], MOST_OF_ALL_OTHERS)
-        if not (isinstance(value, int) and 1 <= value <= most):
+        if isinstance(value, bool) or not (isinstance(value, int) and 1 <= value <= most):
             raise ValueError(f"{name} = {value!r}: a whole number from 1 to {most}")
     check_size("batch", settings["batch"], settings["shape"])
     seed = settings["seed"]
@@ -150,13 +204,26 @@ def _check_integers(settings: Settings) -> None:
         raise ValueError(f"seed = {seed!r}: a whole number of 0 or more")
 
 
+def _check_sizes_of_network(network: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(network, dict):
+        example = ", ".join(f"{name}=…" for name in names)
+        raise ValueError(f"network = {network!r}: its sizes, network=dict({example})")
+    for name, size in network.items():
+        _check_known(name, size, names, "size of this network")
+
+
 def _check_numbers(settings: Settings) -> None:
     for name in ("learning_rate", "minutes"):
         value = settings[name]
-        if value is not None and not 0 < value < 1e100:
-            raise ValueError(f"{name} = {value}: a positive number below 1e100")
-    if not 0 <= settings["ema_decay"] <= 1:
-        raise ValueError(f"ema_decay = {settings['ema_decay']}: a number from 0 to 1")
+        if value is not None and not (_is_number(value) and 0 < value < 1e100):
+            raise ValueError(f"{name} = {value!r}: a positive number below 1e100")
+    value = settings["ema_decay"]
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"ema_decay = {value!r}: a number from 0 to 1")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_shift_and_scale(settings: Settings) -> None:
