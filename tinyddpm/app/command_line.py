@@ -7,6 +7,7 @@ from .. import __version__, toys
 from . import commands, settings
 from .console import integer_at_least, one_sentence_for_mistakes, positive
 from .main_job import main_job
+from .process import keep_freed_memory
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,8 +115,14 @@ def add_elbo(group: Any) -> None:
     command.add_argument("--out", metavar="FILE.json", help="write the numbers there, too")
 
 
+@one_sentence_for_mistakes()
 def main(argv: list[str] | None = None) -> None:
-    """Run the command; an error ends it with one sentence on stderr and exit code 2."""
+    """Run the command; an error ends it with one sentence on stderr and exit code 2.
+
+    argv: the arguments; None: those of the process, whose memory is then set for the command.
+    """
+    if argv is None:
+        keep_freed_memory()
     top = parser()
     arguments = top.parse_args(argv)
     # Options before the command, as in `--out X train`, would be silently ignored.

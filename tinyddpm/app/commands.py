@@ -105,12 +105,12 @@ def draw_samples(run: runs.Run, x_T: Array, rng: np.random.Generator, steps: int
         options = {"steps": steps, "eta": eta or 0.0}
         length = len(sampling.sampling_times(run.schedule, steps))
     denoiser, least = run.denoiser, runs.LEAST_TO_HALVE[run.settings["kind"]]
-    bar = progress_bar(length, "sampling")
+    bar, caller = progress_bar(length, "sampling"), threading.current_thread()
 
     def sampler_with_bar(x: Array, rng: np.random.Generator) -> Iterator[sampling.SamplingStep]:
         for step in sampler(run.schedule, denoiser, x, rng, clip=run.clip, **options):
-            # The two halves of x_T run in two threads; the main thread moves the bar.
-            if threading.current_thread() is threading.main_thread():
+            # The two halves of x_T run in two threads; the caller's thread moves the bar.
+            if threading.current_thread() is caller:
                 bar.update()
             yield step
 

@@ -4,12 +4,14 @@ Errors in one sentence, types of arguments, progress bars, the ledger as a table
 """
 import argparse
 import json
+import os
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ import numpy as np
 from ..elbo import Ledger
 from ..gaussian import Array
 from . import files, run as runs
-from .process import keep_freed_memory
+
+EXIT_CODE_OF_SIGPIPE = 128 + 13  # what a shell reports of a program that a closed pipe has ended
 
 # The names of `Ledger.summary` as they are printed: "total" is printed as -ELBO.
 LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-ELBO"}
@@ -28,27 +31,74 @@ LABELS = {"L_T": "L_T", "sum L_{t-1}": "sum L_{t-1}", "L_0": "L_0", "total": "-E
 def one_sentence_for_mistakes() -> Iterator[None]:
     """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
-    It also changes the process, so it is no part of the import: malloc keeps freed memory, a
-    warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
-    writes a checkpoint first.
+    If the program that reads the output ends first, as in `| head -1`, nothing is printed.
+    In the context, SIGTERM, SIGHUP and SIGBREAK act like Ctrl-C, so that a training writes a
+    checkpoint first.  After it, the process has the settings that it had before.
     """
-    keep_freed_memory()
+    with _streams_for_any_text(), _settings_of_the_process():
+        try:
+            try:
+                yield
+            finally:
+                sys.stdout.flush()  # an error here is caught below; at the process's end it is not
+        except KeyboardInterrupt:
+            sys.exit("tinyddpm: interrupted; to continue a training, use train --resume RUN")
+        except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+            _drop_what_cannot_be_printed()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(EXIT_CODE_OF_SIGPIPE)
+            print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
+            sys.exit(2)
+
+
+@contextmanager
+def _streams_for_any_text() -> Iterator[None]:
+    """Print "?" for a character that a stream does not have; without a stream, print nothing."""
+    with ExitStack() as afterwards:
+        for name, redirect in (("stdout", redirect_stdout), ("stderr", redirect_stderr)):
+            if getattr(sys, name) is None:  # under pythonw, Windows' Python without a console
+                nowhere = afterwards.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                afterwards.enter_context(redirect(nowhere))
+            stream = getattr(sys, name)
+            if hasattr(stream, "reconfigure"):
+                afterwards.callback(_encode_errors, stream, stream.errors)
+                _encode_errors(stream, "replace")
+        yield
+
+
+def _encode_errors(stream: Any, errors: str) -> None:
+    with suppress(OSError, ValueError):  # `reconfigure` flushes, which fails on a closed stream
+        stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def _settings_of_the_process() -> Iterator[None]:
+    """Warnings on one line, and signals that act like Ctrl-C; outside the main thread, neither."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    format_before, handlers_before = warnings.formatwarning, {}
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # for a terminal that cannot print ±
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for number in files.signals_to_end():
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) == signal.SIG_DFL:
+            handlers_before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
-        sys.exit("tinyddpm: interrupted; to continue a training, use train --resume RUN")
-    except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
-        print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
-        sys.exit(2)
+    finally:
+        warnings.formatwarning = format_before
+        for number, handler in handlers_before.items():
+            signal.signal(number, handler)
+
+
+def _drop_what_cannot_be_printed() -> None:
+    """Discard the text that a stream failed to write; Python would try again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _reason(error: BaseException) -> str:

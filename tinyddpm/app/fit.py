@@ -125,7 +125,7 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
                 if is_over:
                     break
         checkpoint()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: nobody reads the bar any more
         checkpoint()
         raise
     return run._replace(state=latest[0])

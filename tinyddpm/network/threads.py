@@ -5,6 +5,7 @@ of its own, but they share only the matrix products, and they wait for each othe
 process uses a core.  So threadpoolctl limits BLAS to one thread while the halves are computed.
 Without threadpoolctl the halves are computed one after the other.
 """
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, copy_context
@@ -35,6 +36,11 @@ def _blas() -> Any:
     except ImportError:
         return None
     return ThreadpoolController().select(user_api="blas")
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    # A forked process inherits the executor without its thread, so it makes one of its own.
+    os.register_at_fork(after_in_child=pool.cache_clear)
 
 
 def one_blas_thread() -> AbstractContextManager:
