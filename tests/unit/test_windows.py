@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from kill_resume import SETTINGS, contents
 from tinyddpm.app import files
 from tinyddpm.app import run as runs
 from tinyddpm.app.command_line import main
+from tinyddpm.network.threads import one_blas_thread
 
 replace = os.replace
 
@@ -31,10 +33,11 @@ def windows(monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         locks[place] = descriptor
 
-    monkeypatch.setattr(sys, "platform", "win32")
+    with one_blas_thread():  # threadpoolctl finds BLAS before the platform is changed
+        monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
-    monkeypatch.setattr(files.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     monkeypatch.delattr(signal, "SIGHUP", raising=False)
     return slept
 
@@ -71,7 +74,7 @@ def test_a_file_that_stays_held_is_told_with_what_to_do(windows, tmp_path, monke
 
 def test_on_other_systems_a_refusal_is_told_at_once(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"old")
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: pytest.fail("waits"))
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waits"))
     hold(monkeypatch, "x", 10 ** 6)
     with pytest.raises(PermissionError) as error:
         files.replace(tmp_path / "x", lambda file: file.write(b"new"))
@@ -93,12 +96,12 @@ def test_a_held_log_does_not_stop_a_training(windows, tmp_path, monkeypatch, rec
 def test_the_warning_is_printed_once_and_the_run_is_whole(tmp_path):
     """In a process of its own, with Python's own filter of warnings; the log is never free."""
     code = """if True:
-        import os, sys
+        import os, sys, time
         from pathlib import Path
-        import threadpoolctl, tqdm  # before the platform is changed
-        from tinyddpm.app import files
         from tinyddpm.app.command_line import main
-        sys.platform, replace, files.time.sleep = "win32", os.replace, lambda seconds: None
+        from tinyddpm.network.threads import one_blas_thread
+        with one_blas_thread():
+            sys.platform, replace, time.sleep = "win32", os.replace, lambda seconds: None
         sys.modules["msvcrt"] = type(sys)("msvcrt")
         sys.modules["msvcrt"].LK_NBLCK, sys.modules["msvcrt"].locking = 2, lambda *options: None
         def refused(source, target):
