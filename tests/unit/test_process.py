@@ -13,6 +13,7 @@ from kill_resume import SETTINGS, contents
 from tinyddpm.app import fit, folder
 from tinyddpm.app import run as runs
 from tinyddpm.app.command_line import main
+from tinyddpm.app.console import progress_bar, progress_over
 
 COMMAND = [sys.executable, "-m", "tinyddpm"]
 ONLY_POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has other pipes")
@@ -88,6 +89,15 @@ def test_without_a_console(whole, tmp_path, monkeypatch, missing):
     assert exit_code("elbo", tmp_path) == 2
     assert exit_code("elbo", whole, "--n", "x") == 2
     assert settings_of_the_process() == before
+
+
+def test_bars_of_a_program_without_a_console(monkeypatch):
+    """Outside a command, too: tqdm would write to None."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress_bar(3, "training") as bar:
+        bar.update(3)
+        bar.set_postfix(loss="0.1", refresh=False)
+    assert list(progress_over("ledger")(range(3))) == [0, 1, 2]
 
 
 def run_with(stdout: int, *arguments: object, unbuffered: str = "") -> tuple[int, str]:

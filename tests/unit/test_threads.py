@@ -97,6 +97,34 @@ def test_a_chain_that_breaks_ends_in_both_threads(broken):
     assert steps[1 - broken] < 10 ** 6 - 1
 
 
+def test_blas_has_its_threads_again_after_overlapping_calls():
+    """The thread that came first leaves first."""
+    def threads_of_blas():
+        return {library["num_threads"] for library in threads._blas().info()}
+
+    before = threads_of_blas()
+    if before == {1}:
+        pytest.skip("BLAS has one thread on this computer")
+    entered, leave = threading.Event(), threading.Event()
+
+    def first():
+        with threads.one_blas_thread():
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with threads.one_blas_thread():
+        assert threads_of_blas() == {1}
+        leave.set()
+        thread.join()
+    assert threads_of_blas() == before
+    with threads.one_blas_thread(), threads.one_blas_thread():
+        assert threads_of_blas() == {1}
+    assert threads_of_blas() == before
+
+
 SAMPLE_AND_FORK = """if True:
     import multiprocessing, os, sys, warnings
     import numpy as np

@@ -131,12 +131,12 @@ def positive(text: str) -> float:
 
 
 def progress_bar(total: float, description: str, unit: str = "step") -> Any:
-    """A tqdm bar of `total` units."""
+    """A tqdm bar of `total` units; without stderr it is not drawn."""
     from tqdm import tqdm
 
     style = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
     return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True,
-                mininterval=0.3)
+                mininterval=0.3, disable=sys.stderr is None)
 
 
 def progress_over(description: str) -> Callable[[Iterable], Iterable]:
@@ -144,7 +144,7 @@ def progress_over(description: str) -> Callable[[Iterable], Iterable]:
     from tqdm import tqdm
 
     return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True,
-                              mininterval=0.3, leave=False)
+                              mininterval=0.3, leave=False, disable=sys.stderr is None)
 
 
 def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generator,

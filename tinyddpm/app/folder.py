@@ -83,7 +83,7 @@ def _save_log(path: Path, text: bytes) -> str:
     try:
         files.replace(path, lambda file: file.write(text), patience=1.0)
     except OSError as error:
-        return error.strerror
+        return str(error.strerror)
     return ""
 
 
