@@ -96,7 +96,7 @@ def test_a_held_log_does_not_stop_a_training(windows, tmp_path, monkeypatch, rec
 def test_the_warning_is_printed_once_and_the_run_is_whole(tmp_path):
     """In a process of its own, with Python's own filter of warnings; the log is never free."""
     code = """if True:
-        import os, sys, time
+        import os, shutil, sys, time, tqdm  # before the platform is changed
         from pathlib import Path
         from tinyddpm.app.command_line import main
         from tinyddpm.network.threads import one_blas_thread
