@@ -30,7 +30,7 @@ def replace(path: Path, write: Callable[[BinaryIO], Any], patience: float = 10.0
     except OSError as error:
         reason = f"{error.strerror or error}, and what was there before is kept"
         if _is_held(error, path):
-            reason += "; close the program that has the file open, such as Excel, and try again"
+            reason += "; close the program that has the file open, such as Excel"
         raise OSError(error.errno, reason, str(path)) from None
     finally:
         with suppress(OSError):  # it is renamed by now, or was never created
