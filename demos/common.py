@@ -16,6 +16,7 @@ from tinyddpm.app import plot
 from tinyddpm.app import run as runs
 from tinyddpm.app.console import (integer_at_least, one_sentence_for_mistakes, train_with_bar,
                                   write_json)
+from tinyddpm.app.process import keep_freed_memory
 from tinyddpm.schedule import respace
 
 TINY = dict(T=20, batch=16, network=dict(width=8, outer_blocks=1, inner_blocks=1))  # for --quick
@@ -37,8 +38,9 @@ def demo_parser(doc: str, out: str) -> argparse.ArgumentParser:
 
 def run_demo(main: Callable, parser: argparse.ArgumentParser) -> None:
     """Parse the command line, create the folder --out, and call main with the options."""
-    arguments = parser.parse_args()
+    keep_freed_memory()
     with one_sentence_for_mistakes():
+        arguments = parser.parse_args()
         arguments.out.mkdir(parents=True, exist_ok=True)
         main(**vars(arguments))
 

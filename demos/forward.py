@@ -116,12 +116,12 @@ def main(out, seed, quick):
             if t > 0:
                 circle.set_data(*circle_of(marginal(schedule, centre, t)))
         left.set_title(f"$t = {t}$", loc="left")
-        if bar.n < bar.total:  # matplotlib draws some moments twice
-            bar.update()
+        bar.update()
 
-    with progress_bar(2 * (len(times) + 10), "filming", "frame") as bar:
-        for name in ("forward.gif", "forward.html"):
-            save_film(film(figure, show, len(times)), out / name)
+    with progress_bar(len(times) + 1, "filming", "frame") as bar:  # the first is drawn twice
+        pictures = film(figure, show, len(times))
+    for name in ("forward.gif", "forward.html"):
+        save_film(pictures, out / name, "Points and a digit while noise is added, t = 0 to T")
     answer = ("It scales every x_0 by √ᾱ_t and adds noise of variance 1 − ᾱ_t.  Signal and noise "
               f"are equally strong at t = {half} of {schedule.T}; at t = T, q(x_T | x_0) is N(0, "
               f"I) up to a mean KL of {L_T:.1g} nats.")

@@ -85,8 +85,8 @@ def main(out, seed, quick, minutes, n, held_out=100):
     write_picture(out / "samples.png", plot.image_grid(samples[:100]))
     frames = [run.decode(x_t) for x_t, _ in kept.values()]
     reverse = film_of_images(np.stack([*frames, samples[:36]]))
-    save_film(reverse, out / "reverse.gif")
-    save_film(reverse, out / "reverse.html")
+    for name in ("reverse.gif", "reverse.html"):
+        save_film(reverse, out / name, "Digits on the reverse chain, from noise to samples")
 
     # %% The guess along the chain: how far is it from the sample at the end?
     error = np.array([((guess - x[:36]) ** 2).mean() for _, guess in kept.values()])

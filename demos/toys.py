@@ -133,7 +133,8 @@ def main(out, seed, quick, steps):
         held[name] = path[frames]
     save_film(film_of_clouds(held), out / "toys.gif")
     few = {name: path[::8 if quick else 2, :500] for name, path in paths.items()}
-    save_film(film_of_clouds(few), out / "toys.html")
+    save_film(film_of_clouds(few), out / "toys.html",
+              "Points on the reverse chain (DDIM), from noise to samples")
     answer = (f"Yes: on every mixture of Gaussians, −ELBO is within {excesses[worst]:.2f} nats of "
               f"the best possible ({hardest} is the hardest).  The checkerboard is "
               f"no mixture; there −ELBO is within {board:.2f} nats of the entropy.")

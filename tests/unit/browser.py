@@ -4,12 +4,16 @@ The browser is asked in its DevTools protocol (https://chromedevtools.github.io/
 JSON messages, each ended by a zero byte, that it reads from descriptor 3 and writes to 4.
 """
 import base64
+import io
 import json
 import os
 import select
 import shutil
 import subprocess
 import time
+
+import numpy as np
+from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(shutil.which, NAMES), None)
@@ -143,6 +147,16 @@ class Browser:
                   "windowsVirtualKeyCode": KEY_CODES[name]}
         self.send("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.send("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def pixels(self, selector):
+        """What the window shows of an element, (height, width, 3)."""
+        self.centre(selector)
+        clip = self.run(f"(r => ({{x: r.x + scrollX, y: r.y + scrollY, width: r.width, "
+                        f"height: r.height, scale: 1}}))"
+                        f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())")
+        answer = self.send("Page.captureScreenshot", clip=clip)
+        with Image.open(io.BytesIO(base64.b64decode(answer["data"]))) as image:
+            return np.asarray(image.convert("RGB")).astype(int)
 
     def screenshot(self, path, whole=True):
         answer = self.send("Page.captureScreenshot", captureBeyondViewport=whole)

@@ -190,20 +190,20 @@ def test_the_clock_goes_on_from_where_it_was(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(whole, tmp_path, capsys, monkeypatch):
-    """A limit on the size of files stands for the disk: the weights or the log do not fit."""
+    """A limit on the size of files stands for the disk: the weights do not fit, or nothing does."""
     resource = pytest.importorskip("resource")
     folder = shutil.copytree(whole, tmp_path / "run")
     settings = json.loads((folder / "settings.json").read_text())
     (folder / "settings.json").write_text(json.dumps({**settings, "steps": 200}, indent=2))
     before = (folder / "checkpoint.npz").read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for limit, file in ((10_000, "checkpoint.npz"), (100, "log.csv")):
+    for limit in (10_000, 100):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
         try:
             message = refused(capsys, "train", "--resume", folder)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert "File too large" in message and file in message and "kept" in message
+        assert "File too large" in message and "checkpoint.npz" in message and "kept" in message
         gc.collect()  # a file that was not closed would warn here
         assert (folder / "checkpoint.npz").read_bytes() == before
         assert not list(folder.glob("*.partial"))

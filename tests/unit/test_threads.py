@@ -1,4 +1,7 @@
 """A batch in two halves, in two threads, gives what the whole batch gives."""
+import multiprocessing
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -92,3 +95,73 @@ def test_a_chain_that_breaks_ends_in_both_threads(broken):
         threads.last_in_halves(sampler, np.array([0.0, 1.0]), np.random.default_rng(0))
     threads.pool().submit(int).result()  # the thread is free again
     assert steps[1 - broken] < 10 ** 6 - 1
+
+
+def test_blas_has_its_threads_again_after_overlapping_calls():
+    """The thread that came first leaves first."""
+    def threads_of_blas():
+        return {library["num_threads"] for library in threads._blas().info()}
+
+    before = threads_of_blas()
+    if before == {1}:
+        pytest.skip("BLAS has one thread on this computer")
+    entered, leave = threading.Event(), threading.Event()
+
+    def first():
+        with threads.one_blas_thread():
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with threads.one_blas_thread():
+        assert threads_of_blas() == {1}
+        leave.set()
+        thread.join()
+    assert threads_of_blas() == before
+    with threads.one_blas_thread(), threads.one_blas_thread():
+        assert threads_of_blas() == {1}
+    assert threads_of_blas() == before
+
+
+SAMPLE_AND_FORK = """if True:
+    import multiprocessing, os, sys, warnings
+    import numpy as np
+    from tinyddpm import ancestral_sampling, cosine, mlp
+    from tinyddpm.network import threads
+    from tinyddpm.training import denoiser
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork with threads
+    schedule, network = cosine(20), mlp(2, width=32, depth=1, embedding=16)
+    model = denoiser(schedule, network, network.init(np.random.default_rng(0)))
+
+    def sample():
+        x_T = np.random.default_rng(1).standard_normal((2000, 2))
+        def sampler(x, rng):
+            return ancestral_sampling(schedule, model, x, rng)
+        return threads.last_in_halves(sampler, x_T, np.random.default_rng(2))
+
+    x_0 = sample()
+
+    def in_child():
+        same = (sample() == x_0).all()
+        with threads.one_blas_thread():
+            large = np.ones((500, 500)) @ np.ones((500, 500))
+        os._exit(3 if same and (large == 500).all() and (x_0 @ x_0.T).any() else 1)
+
+    child = multiprocessing.get_context("fork").Process(target=in_child)
+    child.start()
+    child.join(60)
+    code, _ = child.exitcode, child.kill()
+    assert (sample() == x_0).all()  # the parent has its thread still
+    sys.exit(code)
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+def test_a_process_forked_after_sampling_samples():
+    """It has the thread pool's memory but not its thread; the samples are the same."""
+    done = subprocess.run([sys.executable, "-c", SAMPLE_AND_FORK], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 3, done.stderr

@@ -8,6 +8,7 @@ from .. import __version__, toys
 from . import commands, data, settings
 from .console import integer_at_least, one_sentence_for_mistakes, positive
 from .main_job import main_job
+from .process import keep_freed_memory
 
 
 def parser() -> argparse.ArgumentParser:
@@ -152,8 +153,14 @@ def likely_option(do: Callable, word: str) -> str | None:
     return "--data" if do is commands.elbo else None
 
 
+@one_sentence_for_mistakes()
 def main(argv: list[str] | None = None) -> None:
-    """Run the command; an error ends it with one sentence on stderr and exit code 2."""
+    """Run the command; an error ends it with one sentence on stderr and exit code 2.
+
+    argv: the arguments; None: those of the process, whose memory is then set for the command.
+    """
+    if argv is None:
+        keep_freed_memory()
     top = parser()
     arguments, unknown = top.parse_known_args(argv)
     if unknown:

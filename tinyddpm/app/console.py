@@ -4,13 +4,15 @@ Errors in one sentence, types of arguments, progress bars, the ledger as a table
 """
 import argparse
 import json
+import os
 import shlex
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +21,85 @@ import numpy as np
 from ..elbo import LABELS, Ledger
 from ..gaussian import Array
 from . import files, run as runs
-from .process import keep_freed_memory
+
+EXIT_CODE_OF_SIGPIPE = 128 + 13  # what a shell reports of a program that a closed pipe has ended
 
 
 @contextmanager
 def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None]:
     """A context for a command: an error ends it with one sentence on stderr and exit code 2.
 
-    It also changes the process, so it is no part of the import: malloc keeps freed memory, a
-    warning is printed on one line, and SIGTERM and SIGHUP act like Ctrl-C, so that a training
-    writes a checkpoint first.
+    If the program that reads the output ends first, as in `| head -1`, nothing is printed.
+    In the context, SIGTERM, SIGHUP and SIGBREAK act like Ctrl-C, so that a training writes a
+    checkpoint first.  After it, the process has the settings that it had before.
     resume: the folder that the command trains in; an interrupt then tells how to continue there.
     Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
-    received: list[int] = []  # signals; none after Ctrl-C, which Python handles
-    handlers_before = {}
+    with _streams_for_any_text(), _settings_of_the_process() as received:
+        try:
+            try:
+                yield
+            finally:
+                sys.stdout.flush()  # an error here is caught below; at the process's end it is not
+        except KeyboardInterrupt:
+            sentence = "tinyddpm: interrupted"
+            if resume is not None and (Path(resume) / "settings.json").exists():
+                sentence += f"; continue with {shell_command('train', '--resume', resume)}"
+            print(sentence, file=sys.stderr)
+            sys.exit(128 + (received[-1] if received else signal.SIGINT))
+        except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+            _drop_what_cannot_be_printed()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(EXIT_CODE_OF_SIGPIPE)
+            print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
+            sys.exit(2)
+
+
+@contextmanager
+def _streams_for_any_text() -> Iterator[None]:
+    """Print "?" for a character that a stream does not have; without a stream, print nothing."""
+    with ExitStack() as afterwards:
+        for name, redirect in (("stdout", redirect_stdout), ("stderr", redirect_stderr)):
+            if getattr(sys, name) is None:  # under pythonw, Windows' Python without a console
+                nowhere = afterwards.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                afterwards.enter_context(redirect(nowhere))
+            stream = getattr(sys, name)
+            if hasattr(stream, "reconfigure"):
+                afterwards.callback(_encode_errors, stream, stream.errors)
+                _encode_errors(stream, "replace")
+        yield
+
+
+def _encode_errors(stream: Any, errors: str) -> None:
+    with suppress(OSError, ValueError):  # `reconfigure` flushes, which fails on a closed stream
+        stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def _settings_of_the_process() -> Iterator[list[int]]:
+    """Warnings on one line, and signals that act like Ctrl-C; outside the main thread, neither.
+
+    The list is of the signals that came.  Ctrl-C is not in it: Python handles it.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def interrupt(number: int, frame: Any) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    keep_freed_memory()
+    format_before, handlers_before = warnings.formatwarning, {}
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # for a terminal that cannot print ±
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for number in files.signals_to_end():
         # Only the default handler is replaced: nohup's, which ignores SIGHUP, stays.
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+        if signal.getsignal(number) == signal.SIG_DFL:
             handlers_before[number] = signal.signal(number, interrupt)
     try:
-        yield
-    except KeyboardInterrupt:
-        sentence = "tinyddpm: interrupted"
-        if resume is not None and (Path(resume) / "settings.json").exists():
-            sentence += f"; continue with {shell_command('train', '--resume', resume)}"
-        print(sentence, file=sys.stderr)
-        sys.exit(128 + (received[-1] if received else signal.SIGINT))
-    except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
-        print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
-        sys.exit(2)
+        yield received
     finally:
+        warnings.formatwarning = format_before
         for number, handler in handlers_before.items():
             signal.signal(number, handler)
 
@@ -72,6 +111,16 @@ def shell_command(*words: Any) -> str:
         from subprocess import list2cmdline  # here, because only Windows needs it
         return list2cmdline(words)
     return shlex.join(words)
+
+
+def _drop_what_cannot_be_printed() -> None:
+    """Discard the text that a stream failed to write; Python would try again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _reason(error: BaseException) -> str:
@@ -104,12 +153,12 @@ def positive(text: str) -> float:
 
 
 def progress_bar(total: float, description: str, unit: str = "step") -> Any:
-    """A tqdm bar of `total` units."""
+    """A tqdm bar of `total` units; without stderr it is not drawn."""
     from tqdm import tqdm
 
     style = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
     return tqdm(total=total, desc=description, unit=unit, bar_format=style, dynamic_ncols=True,
-                mininterval=0.3)
+                mininterval=0.3, disable=sys.stderr is None)
 
 
 def progress_over(description: str) -> Callable[[Iterable], Iterable]:
@@ -117,7 +166,7 @@ def progress_over(description: str) -> Callable[[Iterable], Iterable]:
     from tqdm import tqdm
 
     return lambda times: tqdm(times, desc=description, unit="t", dynamic_ncols=True,
-                              mininterval=0.3, leave=False)
+                              mininterval=0.3, leave=False, disable=sys.stderr is None)
 
 
 def train_with_bar(run: runs.Run, dataset: runs.DataSet, rng: np.random.Generator,

@@ -4,17 +4,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 
-def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def replace(path: Path, write: Callable[[BinaryIO], Any], patience: float = 10.0) -> None:
     """Write a file under a temporary name by write(file), then rename it to `path`.
 
     The old file stays until all of the new one is on the disk.  The temporary name has the process
     id: two processes may write one path, and the last one wins.
+    patience: seconds to try again on Windows, while another program has the old file open.
     OSError: the file cannot be written; the temporary file is removed.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -23,28 +25,53 @@ def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        _rename(partial, path, patience)
         sync_folder(path.parent)
     except OSError as error:
         reason = f"{error.strerror or error}, and what was there before is kept"
+        if _is_held(error, path):
+            reason += "; close the program that has the file open, such as Excel"
         raise OSError(error.errno, reason, str(path)) from None
     finally:
         with suppress(OSError):  # it is renamed by now, or was never created
             partial.unlink()
 
 
+def _rename(partial: Path, path: Path, patience: float) -> None:
+    """os.replace, which Windows refuses while Excel or a virus scanner has `path` open."""
+    pause, waited = 0.05, 0.0
+    while True:
+        try:
+            return os.replace(partial, path)
+        except PermissionError as error:
+            if not _is_held(error, path) or waited >= patience:
+                raise
+            time.sleep(pause)
+            waited, pause = waited + pause, 1.5 * pause
+
+
+def _is_held(error: OSError, path: Path) -> bool:
+    """Whether another program may have the file open, so that Windows refuses to replace it."""
+    return sys.platform == "win32" and isinstance(error, PermissionError) and path.is_file()
+
+
+def signals_to_end() -> list[signal.Signals]:
+    """The signals that ask a process to end: Windows has no SIGHUP, and only Windows SIGBREAK."""
+    names = ("SIGTERM", "SIGHUP", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP take effect at the end of the block.
+    """Ctrl-C and the signals that act like it take effect at the end of the block.
 
     Python ignores an exception raised while it deletes an object: a Ctrl-C at such a moment would
     be lost.
     """
     held, handlers = [], {}
     if threading.current_thread() is threading.main_thread():  # only it may set handlers
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number and callable(signal.getsignal(number)):  # it is not ignored
+        for number in (signal.SIGINT, *signals_to_end()):
+            if callable(signal.getsignal(number)):  # it is not ignored
                 handlers[number] = signal.getsignal(number)
     try:
         for number in handlers:

@@ -142,7 +142,7 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
                 if is_over:
                     break
         checkpoint()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: nobody reads the bar any more
         checkpoint()
         if folder is not None:
             draw_loss(folder)

@@ -23,7 +23,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,22 @@ def save(folder: Path | str, run: Run, generator: Mapping[str, Any],
     is_new = run.state.step == 0 or not (folder / "settings.json").exists()
     if is_new:
         files.replace(folder / "held_out.npy", lambda file: np.save(file, run.held_out))
-    files.replace(folder / "log.csv", lambda file: file.write(text.encode()))
+    log_error = _save_log(folder / "log.csv", text.encode())
     files.replace(folder / "checkpoint.npz", lambda file: file.write(packed.getbuffer()))
     if is_new:
         write_settings(folder, run.settings)
+    if log_error:  # always the same text, which Python prints once
+        warnings.warn(f"{folder / 'log.csv'} is not written, but the checkpoint is: {log_error}; "
+                      f"the next checkpoint tries again", stacklevel=2)
+
+
+def _save_log(path: Path, text: bytes) -> str:
+    """Write log.csv; what went wrong, or "".  A log that is held must not stop the checkpoint."""
+    try:
+        files.replace(path, lambda file: file.write(text), patience=1.0)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
@@ -89,10 +101,13 @@ def locked(folder: Path | str, new: bool = False) -> Iterator[None]:
     """Keep other processes from training in a run folder.
 
     The operating system releases the lock when the process ends, even if it is killed.
-    new: make the folder if there is none, and refuse one that has a run.
+    new: make the folder if there is none, and refuse one that has a run.  After an error before the
+    first checkpoint, what was made is removed.
     ValueError: another process trains in it; new, and it has a run; not new, and it has none.
     """
     folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    before = set() if folder in made else set(folder.glob("*"))
     if new:
         folder.mkdir(parents=True, exist_ok=True)
     else:
@@ -105,7 +120,22 @@ def locked(folder: Path | str, new: bool = False) -> Iterator[None]:
         if new and (folder / "settings.json").exists():
             raise ValueError(f"run = {str(folder)!r} exists already: "
                              f"choose another folder, or continue it by train --resume")
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and not (folder / "settings.json").exists():
+                file.close()  # Windows removes no open file
+                _remove(folder, before, made)
+            raise
+
+
+def _remove(folder: Path, before: set[Path], made: list[Path]) -> None:
+    """Remove the files of a run that were not there before, and the folders made if empty."""
+    for path in {folder / name for name in (*FILES, "lock")} - before:
+        path.unlink(missing_ok=True)
+    for path in made:
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _lock(file: Any, folder: Path) -> None:

@@ -5,11 +5,12 @@ of its own, but they share only the matrix products, and they wait for each othe
 process uses a core.  So threadpoolctl limits BLAS to one thread while the halves are computed.
 Without threadpoolctl the halves are computed one after the other.
 """
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,28 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-def one_blas_thread() -> AbstractContextManager:
-    """A context in which BLAS uses one thread."""
-    return nullcontext() if _blas() is None else _blas().limit(limits=1)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    # A forked process has the executor without its thread, so it makes one of its own.
+    os.register_at_fork(after_in_child=pool.cache_clear)
+
+_blas_is_limited = Lock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """A context in which BLAS uses one thread; afterwards it uses as many as before.
+
+    The number is one for the whole process.  So a context inside another one, of this thread or of
+    another thread, changes nothing: otherwise the last to leave could restore the other's 1.
+    """
+    if _blas() is None or not _blas_is_limited.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _blas_is_limited.release()
 
 
 def in_halves(f: Callable, *batch: Any, least: int = 2) -> list[tuple[float, Any]]:
