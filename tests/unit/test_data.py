@@ -229,7 +229,7 @@ TABLE = b"date,x,y,y\n2024-01-01,0.5,-1.25,1\n2024-01-02,3,1e-3,1\n2024-01-03,7,
 def test_columns_are_chosen_by_name_or_number(tmp_path, content, columns, expected, names):
     (tmp_path / "a.csv").write_bytes(content)
     table = data.read(tmp_path / "a.csv", columns)
-    assert np.array_equal(table.items, expected) and list(table.columns) == names and not table.doubts
+    assert np.array_equal(table.items, expected) and list(table.columns) == names
 
 
 @pytest.mark.parametrize("content, is_doubted", [
@@ -469,6 +469,8 @@ def with_value(row, value):
     (RNG.integers(1, 7, (300, 2)), ["values repeat, column 0 is", "column 1 is"]),
     (np.eye(4)[RNG.integers(0, 4, 300)], ["values repeat", "column 3 is 0 in "]),
     (np.column_stack([NORMAL, (ROWS > 180) * NORMAL[:, 0]]), ["column 2 is 0 in 60%"]),
+    (np.where(ROWS[:, None] % 15 == 0, -999, NORMAL), ["column 0 is -999 in 7%, column 1"]),
+    (RNG.integers(1, 7, (60, 2)), ["values repeat, column 0 is"]),
     (with_value(7, 1e12), ["column 1 is 1e+12 in row 7"]),
     (with_value(7, -1e12), ["column 1 is -1e+12 in row 7"]),
     (SCAN[0], ["28 rows of 28 numbers may be one image"]),
@@ -492,6 +494,7 @@ def test_what_is_doubted(array, mentions):
     AGES, AGES[:30], np.column_stack([AGES, RNG.lognormal(10, 1, 2000).round()]),
     np.column_stack([AGES, AGES[::-1]]), np.column_stack([AGES, NORMAL.repeat(7, 0)[:2000]]),
     RNG.normal(172, 9, (2000, 2)).round(), RNG.normal(172, 9, (2000, 2)).round(1),
+    RNG.normal(172, 9, (50, 2)).round(), RNG.integers(0, 101, (60, 2)), AGES[:60] // 2,
     RNG.poisson(900, (300, 2)), np.argsort(NORMAL, 0), ROWS[:, None],
     np.arange(40).reshape(20, 2), np.arange(8).reshape(4, 2), np.arange(60.0).reshape(20, 3),
     RNG.integers(0, 300, (300, 64)), RNG.integers(-9, 9, (20, 20)) + NORMAL[:20, :1],
@@ -509,7 +512,7 @@ def test_the_data_that_comes_with_the_package_is_not_doubted(name):
     assert doubts(dataset.draw(np.random.default_rng(0), 4000)) == []
 
 
-@pytest.mark.parametrize("share, is_doubted", [(1.2, False), (1.7, True)])
+@pytest.mark.parametrize("share, is_doubted", [(0.8, False), (1.2, True)])
 def test_from_which_share_on_repeats_are_doubted(share, is_doubted):
     n = round(share * REPEATS * 1000)
     column = np.append(np.full(n, 0.5), RNG.normal(size=1000 - n))
