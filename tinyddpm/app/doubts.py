@@ -9,8 +9,8 @@ from .inspection import label, leave_out, to_levels
 from .readers import DECIMALS
 
 MOST_LOOKED_AT = 2 ** 22  # numbers of an array; of a larger one, every k-th row is looked at
-# A column is doubted if one value fills clearly more than this share of its rows.  For 20 equally
-# likely values -ELBO of the default network is hardly too low, and for 8 it is far too low.
+# A column is doubted if one value fills more than this share of its rows.  For 20 equally likely
+# values -ELBO of the default network is hardly too low, and for 8 it is far too low.
 REPEATS = 0.05
 DIGITS = set(range(10))
 FEW_LEVELS = 32  # images are doubted if they use no more than so many grey levels
@@ -65,7 +65,6 @@ def _of_images(shape: tuple[int, ...], sample: Array) -> Iterator[str]:
 def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[str]:
     (N, D), is_whole = array.shape, (sample == np.round(sample)).all(0)
     counters, repeats, outliers = [], [], []
-    expected = REPEATS * len(sample)
     if _is_header(sample[0], sample[1:]):
         yield (f"the first row, {', '.join(f'{x:g}' for x in sample[0, :9])}, looks like a header "
                f"and is read as a point: use names that are not numbers")
@@ -84,7 +83,7 @@ def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[
             if np.ptp(values) / np.diff(values).min() < (2 * N if N >= 20 else N):
                 counters.append(f"{label(columns, i)} counts the rows, {values[0]:g} to "
                                 f"{values[-1]:g}: {leave_out([i], D)}")
-        elif counts.max() > max(4, expected + 3 * math.sqrt(expected)):
+        elif _has_atom(counts):
             share = counts.max() / len(sample)
             repeats.append(f"{label(columns, i)} is {values[counts.argmax()] + 0:g} in {share:.0%}")
         elif high - low < 0.01 * std:
@@ -98,6 +97,13 @@ def _of_points(array: Array, sample: Array, columns: Sequence[str]) -> Iterator[
         yield (f"values repeat, {', '.join(repeats[:4])} of the rows: a density has no bound there "
                f"and -ELBO no meaning; whole numbers are spread by "
                f"array + rng.uniform(size=array.shape)")
+
+
+def _has_atom(counts: Array) -> bool:
+    """Whether one value fills more than REPEATS of the rows, and not by chance."""
+    *_, second, top = [0, *np.sort(counts)]
+    usual = REPEATS * counts.sum()
+    return bool(top > max(4, usual) and (top > 3 * second or top > usual + 3 * math.sqrt(usual)))
 
 
 def _is_header(first: Array, rest: Array) -> bool:
