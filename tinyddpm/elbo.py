@@ -308,6 +308,84 @@ def ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Ge
     return result
 
 
+# The same from fewer evaluations of the denoiser.
+
+class SampledLedger(NamedTuple):
+    """−ELBO of each item from two independent estimates, each of a few of its terms.
+
+    L_T: (N,) nats, exact.  L_t and L_0: (2, N) nats, the two estimates of Σ L_{t−1} and of L_0.
+    dimensions: D.
+    """
+
+    L_T: Any
+    L_t: Any
+    L_0: Any
+    dimensions: int
+
+    def summary(self) -> dict[str, tuple]:
+        """As `Ledger.summary`.  The standard error covers the choice of items and the noise."""
+        total = self.L_T + (self.L_t + self.L_0).mean(0)
+        return {"L_T": mean_and_error(self.L_T), "sum L_{t-1}": mean_and_error(self.L_t.mean(0)),
+                "L_0": mean_and_error(self.L_0.mean(0)), "total": mean_and_error(total)}
+
+    def noise_error(self) -> Any:
+        """The standard error of "total" that is due to the draws of t and of ε alone.
+
+        Of the two estimates A and B of an item, (A − B)²/4 estimates the variance of (A + B)/2.
+        """
+        first, second = self.L_t + self.L_0
+        return np.sqrt(((first - second) ** 2).sum()) / (2 * len(first))
+
+    def bits_per_dim(self, nats: Any) -> Any:
+        """Nats per item → bits per dimension."""
+        return bits_per_dim(nats, self.dimensions)
+
+
+def stratified_times(T: int, strata: int, u: Array) -> Array:
+    """One t of 2…T from each stratum, so that every t is equally probable: ints (…, strata).
+
+    The line from 0 to T − 1 is divided into equal strata, and u in [0, 1), (…, strata), is a place
+    in each.  A place between t − 2 and t − 1 means t.  So t is chosen strata/(T − 1) times in the
+    mean, and (T − 1)/strata times the sum of the chosen terms is unbiased.
+    """
+    return 2 + np.floor((np.arange(strata) + u) * (T - 1) / strata).astype(int)
+
+
+def sampled_ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Generator,
+                   times: int, variance: Any = "beta", decoder: Decoder = Gaussian.log_prob,
+                   clip: tuple[float, float] | None = None, batch: int = 256,
+                   progress: Callable[[Iterable], Iterable] = iter) -> SampledLedger:
+    """−ELBO of each item, unbiased, from `times` evaluations of the denoiser in place of T.
+
+    L_T needs none.  Each of the two estimates takes one for L_0, at t = 1, and the others for
+    Σ L_{t−1}, at `stratified_times`.
+    times: even, 4 or more, or 2 if T = 1.  The other arguments are those of `ledger`, and progress
+    wraps the list of batches.
+    ValueError: as for `ledger`, and other times.
+    """
+    T, N = schedule.T, len(x_0)
+    check(N > 0 and x_0.ndim > 1, "shape of x_0", x_0.shape, "(N, …), with N >= 1")
+    check_finite(x_0=x_0)
+    strata = times // 2 - 1
+    check(times % 2 == 0 and strata >= (T > 1), "times", times, "an even number of 4 or more")
+    variance = variance_table(schedule, variance)
+    L_t, L_0 = np.zeros((2, 2, N))
+
+    def term(rows: slice, t: Array) -> Array:
+        x_t = diffuse(schedule, x_0[rows], t, noise_like(rng, x_0[rows]))
+        p = reverse_step(schedule, predict(schedule, denoiser, x_t, t, clip), variance)
+        return _term(schedule, p, x_0[rows], x_t, t, decoder)
+
+    for start in progress(range(0, N, batch)):
+        rows = slice(start, min(start + batch, N))
+        size = rows.stop - start
+        for half in range(2):
+            L_0[half, rows] = term(rows, np.ones(size, int))
+            chosen = stratified_times(T, strata, rng.random((size, strata)))
+            for t in chosen.T:
+                L_t[half, rows] += (T - 1) / strata * term(rows, t)
+    return SampledLedger(prior_term(schedule, x_0), L_t, L_0, _dimensions(x_0))
+
 def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Generator,
                      variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:
     """−ELBO in its first form (Luo 44), on one path x_1…x_T for each item: (N, T + 1) nats.

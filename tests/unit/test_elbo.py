@@ -9,6 +9,7 @@ from tinyddpm import (
     Gaussian,
     Ledger,
     Mixture,
+    Schedule,
     cosine,
     diffuse,
     elbo,
@@ -17,8 +18,8 @@ from tinyddpm import (
     hybrid_loss,
     ledger,
     linear,
-    log_snr_uniform,
     linear_chain,
+    log_snr_uniform,
     oracle,
     reverse,
     simple_loss,
@@ -382,3 +383,81 @@ def test_bits_per_dim_needs_dimensions(dimensions):
 def test_a_ledger_needs_an_axis_of_items(x_0):
     with pytest.raises((ValueError, TypeError), match="shape of x_0|len"):
         ledger(linear(50), lambda x_t, t: x_t, x_0, np.random.default_rng(0))
+
+
+# The sampled ledger
+
+
+def knows(schedule, x_0, wrong=0.1):
+    """A denoiser that knows x_0 and adds wrong·t to ε: each term depends on t alone."""
+    def denoiser(x_t, t):
+        at = schedule.coefficients_at(t, x_t)
+        eps = (x_t - np.sqrt(at.alpha_bar) * x_0) / np.sqrt(at.one_minus_alpha_bar)
+        return eps + wrong * np.reshape(t, (-1, *[1] * (x_t.ndim - 1)))
+    return denoiser
+
+
+@pytest.mark.parametrize("T, strata", [(2, 1), (7, 1), (7, 4), (7, 6), (12, 5), (12, 30)])
+def test_stratified_times_choose_every_t_equally_often(T, strata):
+    """Over all places u in the strata, each t of 2…T is chosen strata/(T − 1) times on average."""
+    u = (np.arange(T - 1) + 0.5) / (T - 1)  # every boundary between two t lies between two u
+    times = elbo.stratified_times(T, strata, np.repeat(u[:, None], strata, 1))
+    assert times.shape == (T - 1, strata)
+    assert (np.bincount(times.ravel(), minlength=T + 1)[2:] == strata).all()
+    assert times.min() == 2 and times.max() == T
+    assert (np.diff(times) >= 0).all()
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+def test_a_sampled_ledger_of_every_t_is_the_ledger(variance):
+    """With T − 1 strata every t is drawn once.  Here a term depends on t alone, so there is no
+    noise, and the batch does not matter."""
+    schedule, x_0, rng = linear(30), 0.7, np.random.default_rng(0)
+    items, denoiser = np.full((3, 2), x_0), knows(schedule, x_0)
+    exact = ledger(schedule, denoiser, items, rng, variance).terms
+    sampled = elbo.sampled_ledger(schedule, denoiser, items, rng, 2 * 30, variance, batch=2)
+    assert sampled.L_T == pytest.approx(exact[:, -1])
+    assert sampled.L_t == pytest.approx(np.tile(exact[:, 1:-1].sum(1), (2, 1)), rel=1e-9)
+    assert sampled.summary()["total"][0] == pytest.approx(exact.sum(1).mean(), rel=1e-9)
+    assert sampled.L_0 == pytest.approx(np.tile(exact[:, 0], (2, 1)), rel=1e-9)
+    assert sampled.bits_per_dim(1.0) == pytest.approx(1 / (2 * np.log(2)))
+
+
+@pytest.mark.parametrize("times", [4, 6, 20])
+def test_a_sampled_ledger_is_unbiased(times):
+    """Its mean is the exact −ELBO, and its error of the noise is the spread of repetitions.
+
+    Statistical: fixed seed, 6 standard errors.
+    """
+    schedule, rng = linear(30), np.random.default_rng(0)
+    denoiser = GAUSSIAN.denoiser(schedule)
+    items = np.tile([0.7, -0.2], (4000, 1))  # equal items: all of the spread is noise
+    exact = linear_chain.gaussian_terms(schedule, GAUSSIAN, items[:1])[0]
+    sampled = elbo.sampled_ledger(schedule, denoiser, items, rng, times)
+    for name, expected in (("total", exact.sum()), ("sum L_{t-1}", exact[1:-1].sum()),
+                           ("L_0", exact[0])):
+        mean, error = sampled.summary()[name]
+        assert abs(mean - expected) < 6 * error, name
+    assert sampled.noise_error() == pytest.approx(sampled.summary()["total"][1], rel=0.1)
+
+
+def test_a_sampled_ledger_tells_noise_and_items_apart():
+    """Items that differ, without noise: all of the error is that of the items."""
+    rng = np.random.default_rng(0)
+    x_0 = rng.standard_normal((50, 1))
+    sampled = elbo.SampledLedger(x_0[:, 0], np.ones((2, 50)), np.zeros((2, 50)), 1)
+    assert sampled.noise_error() == 0
+    assert sampled.summary()["total"][1] == pytest.approx(x_0.std(ddof=1) / np.sqrt(50))
+
+
+def test_a_sampled_ledger_of_one_step_has_no_sum():
+    sampled = elbo.sampled_ledger(Schedule([0.5]), zero, np.ones((3, 1)),
+                                  np.random.default_rng(0), 2)
+    assert (sampled.L_t == 0).all() and np.isfinite(sampled.L_0).all()
+
+
+@pytest.mark.parametrize("times", [0, 2, 3, 5, -4])
+def test_a_sampled_ledger_takes_an_even_number_of_times(times):
+    with pytest.raises(ValueError, match=f"times = {times}: an even number of 4 or more"):
+        elbo.sampled_ledger(linear(50), lambda x_t, t: x_t, np.ones((2, 1)),
+                            np.random.default_rng(0), times)
