@@ -22,6 +22,7 @@ setup(
     extras_require={
         "test": ["pytest", "hypothesis", "mpmath", "pooch"],
         "download": ["pooch"],
+        "coder": ["constriction"],  # demos/file_size.py
         # The libraries that tests/implementations puts before the laws.
         "peers": ["torch", "diffusers", "denoising-diffusion-pytorch", "smalldiffusion"],
     },
