@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("constriction", reason="pip install 'tinyddpm[coder]'")
 sys.path.insert(0, str(Path(__file__).parents[2] / "demos"))
-import coder  # noqa: E402
+import coder
 
-from tinyddpm import Gaussian, Mixture, cosine, linear_chain  # noqa: E402
-from tinyddpm.decoder import from_levels, to_images  # noqa: E402
+from tinyddpm import Gaussian, Mixture, cosine, linear_chain
+from tinyddpm.decoder import from_levels, to_images
 
 DATA = Mixture([1], [[0.3]], [[[0.5]]])
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 4), np.uint8)
