@@ -49,6 +49,8 @@ setup(
     extras_require={
         "test": ["pytest>=7.4", "hypothesis>=6.0", "mpmath>=1.2.1", "pooch>=1.4"],
         "download": ["pooch>=1.4"],
+        "coder": ["constriction"],  # demos/file_size.py
+        "mpi": ["mpi4py", "mpich"],  # tinyddpm/app/ranks.py
         # The libraries that tests/implementations puts before the laws.
         "peers": ["torch", "diffusers", "denoising-diffusion-pytorch", "smalldiffusion"],
     },

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 # In the order of the derivation.  The first one with an option --run trains the denoiser of digits.
 DEMOS = ("explore", "forward", "reparameterise", "posterior", "noise_or_image", "bound", "ledger",
          "surprises", "toys", "few_steps", "mnist", "denoise", "interpolate", "inpaint",
-         "rate_distortion", "guidance", "ladder")
+         "rate_distortion", "file_size", "guidance", "ladder")
 INSTRUMENTS = ("benchmark", "judge", "kill_matrix")
 PICTURES = {"toys": ("toys.gif", "toys.png"), "mnist": ("reverse.gif", "progressive.png")}
 
