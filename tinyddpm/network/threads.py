@@ -147,3 +147,15 @@ def last_in_halves(sampler: Callable, x: Array, rng: Generator, least: int = 2) 
         return np.concatenate([x_0 for _, x_0 in answers])
     finally:
         over.set()  # Ctrl-C interrupts the main thread only
+
+
+def last_alone(sampler: Callable, x: Array, rng: Any) -> Array:
+    """The x_0 of a sampler in this thread: within it no batch is halved."""
+    def last() -> Array:
+        IS_HALF.set(True)
+        x_0 = x
+        for step in sampler(x, rng):
+            x_0 = step.x
+        return x_0
+    with one_blas_thread():
+        return copy_context().run(last)
