@@ -39,7 +39,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["tinyddpm", "tinyddpm.*"]),
-    package_data={"tinyddpm.app": ["mnist_5k.npz", "mnist_5k.LICENSE"]},
+    package_data={"tinyddpm.app": ["mnist_5k.npz", "mnist_5k.LICENSE", "trained_digits.npz"]},
     entry_points={"console_scripts": ["tinyddpm = tinyddpm.app.command_line:main"]},
     cmdclass={"sdist": SdistWithTests},
     python_requires=">=3.10",

@@ -21,7 +21,7 @@ from tinyddpm.app import files
 from tinyddpm.app.console import one_sentence_for_mistakes, write_json
 
 HERE = Path(__file__).parent
-# In the order of the derivation.  The first one with an option --run trains the denoiser of digits.
+# In the order of the derivation.
 DEMOS = ("explore", "forward", "reparameterise", "posterior", "noise_or_image", "bound", "ledger",
          "surprises", "toys", "few_steps", "mnist", "denoise", "interpolate", "inpaint",
          "rate_distortion", "file_size", "guidance", "ladder")
@@ -45,8 +45,6 @@ def question(name):
 def run(name, out, quick):
     """Run one demo with its defaults: {question, answer, seconds}."""
     command = [sys.executable, HERE / f"{name}.py", "--out", out / name]
-    if "add_digit_run(parser)" in source(name):
-        command += ["--run", out / "digits"]
     if quick:
         command.append("--quick")
     began = time.monotonic()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray as Array
 
 from tinyddpm import FiniteData, Schedule, marginal
-from tinyddpm.app import plot
+from tinyddpm.app import plot, shipped
 from tinyddpm.app import run as runs
 from tinyddpm.app.console import (integer_at_least, one_sentence_for_mistakes, train_with_bar,
                                   write_json)
@@ -55,19 +55,22 @@ def finish(out: Path, answer: str, seed: int, **numbers: Any) -> None:
 # %% A trained denoiser of digits.
 def add_digit_run(parser: argparse.ArgumentParser) -> None:
     """The option --run of the demos that call `digit_run`."""
-    parser.add_argument("--run", type=Path, default=Path("digits-out"), metavar="RUN",
+    parser.add_argument("--run", type=Path, metavar="RUN",
                         help="run folder of a denoiser of digits; if there is none, one is "
-                             "trained there for 75 seconds (%(default)s)")
+                             "trained there for 75 seconds (the trained denoiser that comes with "
+                             "the package)")
 
 
-def digit_run(folder: str | Path, seed: int = 0, quick: bool = False,
+def digit_run(folder: Path | None, seed: int = 0, quick: bool = False,
               minutes: float = 1.25) -> runs.Run:
     """The denoiser of digits in a run folder; if there is none, it is trained there first.
 
+    folder: None for the trained denoiser that comes with the package.
     quick: train a tiny network for two seconds, too short for useful results.
     ValueError: a run on other data.
     """
-    folder = Path(folder)
+    if folder is None:
+        return shipped.digits()
     if not (folder / "settings.json").exists():
         dataset = runs.open_data("mnist")
         minutes, choices = (0.03, TINY) if quick else (minutes, {})

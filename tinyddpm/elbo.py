@@ -191,25 +191,10 @@ class Ledger(NamedTuple):
     of_levels: bool = True
 
     def __repr__(self) -> str:
-        widths = (14, 10, 10, 11)
-        lines = []
-        for name, *numbers in self._table():
-            cells = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:])]
-            lines.append(f"{name:{widths[0]}}" + "".join(cells))
-        return "\n".join(lines)
+        return as_text(self)
 
     def _repr_html_(self) -> str:
-        """The same table for a notebook."""
-        rows = ["".join(f"<td>{cell}</td>" for cell in row) for row in self._table()]
-        return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
-
-    def _table(self) -> list[list[str]]:
-        """The rows of `summary`, as text, after a row of titles; with bits/dim for 256 levels."""
-        rows = [["", "nats", "± s.e.", "bits/dim"]]
-        for name, (mean, error) in self.summary().items():
-            bits = bits_per_dim(mean, self.dimensions)
-            rows.append([LABELS[name], f"{mean:.4f}", f"{error:.4f}", f"{bits:.4f}"])
-        return rows if self.of_levels else [row[:3] for row in rows]
+        return as_html(self)
 
     @property
     def elbo(self) -> tuple:
@@ -232,9 +217,7 @@ class Ledger(NamedTuple):
 
     def bits_per_dim(self, nats: Any) -> Any:
         """Nats per item → bits per dimension.  ValueError: the decoder is a density."""
-        if not self.of_levels:
-            raise ValueError("of_levels = False: nats of a density are not bits per dimension; for "
-                             "images of 256 levels, pass decoder=level_log_prob to ledger")
+        check_of_levels(self.of_levels)
         return bits_per_dim(nats, self.dimensions)
 
     def rate_distortion(self) -> tuple[Array, Array]:
@@ -249,6 +232,36 @@ class Ledger(NamedTuple):
         rate = np.cumsum(self.terms.mean(0)[::-1])[::-1]
         distortion = np.sqrt(self.distortion.mean(0) / self.dimensions)
         return bits_per_dim(rate, self.dimensions), distortion
+
+
+def check_of_levels(of_levels: bool) -> None:
+    """ValueError: the decoder is a density."""
+    check(of_levels, "of_levels", of_levels, "nats of a density are not bits per dimension; for "
+          "images of 256 levels, pass decoder=level_log_prob to ledger")
+
+
+def _rows(ledger: Any) -> list[list[str]]:
+    """The rows of `summary`, as text, after a row of titles; with bits/dim for 256 levels."""
+    rows = [["", "nats", "± s.e.", "bits/dim"]]
+    for name, (mean, error) in ledger.summary().items():
+        bits = bits_per_dim(mean, ledger.dimensions)
+        rows.append([LABELS[name], f"{mean:.4f}", f"{error:.4f}", f"{bits:.4f}"])
+    return rows if ledger.of_levels else [row[:3] for row in rows]
+
+
+def as_text(ledger: Any) -> str:
+    """A ledger's table: nats per item with the standard error, and bits/dim for 256 levels."""
+    lines = []
+    for name, *numbers in _rows(ledger):
+        cells = [f"{number:>{width}}" for number, width in zip(numbers, (10, 10, 11))]
+        lines.append(f"{name:14}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def as_html(ledger: Any) -> str:
+    """The same table for a notebook."""
+    rows = ["".join(f"<td>{cell}</td>" for cell in row) for row in _rows(ledger)]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
 def bits_per_dim(nats: Any, dimensions: int) -> Any:
@@ -314,13 +327,24 @@ class SampledLedger(NamedTuple):
     """−ELBO of each item from two independent estimates, each of a few of its terms.
 
     L_T: (N,) nats, exact.  L_t and L_0: (2, N) nats, the two estimates of Σ L_{t−1} and of L_0.
-    dimensions: D.
+    dimensions, of_levels: as in `Ledger`.
     """
 
     L_T: Any
     L_t: Any
     L_0: Any
     dimensions: int
+    of_levels: bool = True
+
+    def __repr__(self) -> str:
+        _, error = self.summary()["total"]
+        noise = self.noise_error()
+        items = np.sqrt(max(error ** 2 - noise ** 2, 0))
+        return (f"{as_text(self)}\nof ± {error:.4f}: {items:.4f} from the choice of items, "
+                f"{noise:.4f} from the draws of t and noise")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def summary(self) -> dict[str, tuple]:
         """As `Ledger.summary`.  The standard error covers the choice of items and the noise."""
@@ -337,7 +361,8 @@ class SampledLedger(NamedTuple):
         return np.sqrt(((first - second) ** 2).sum()) / (2 * len(first))
 
     def bits_per_dim(self, nats: Any) -> Any:
-        """Nats per item → bits per dimension."""
+        """As `Ledger.bits_per_dim`."""
+        check_of_levels(self.of_levels)
         return bits_per_dim(nats, self.dimensions)
 
 
@@ -384,7 +409,8 @@ def sampled_ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.r
             chosen = stratified_times(T, strata, rng.random((size, strata)))
             for t in chosen.T:
                 L_t[half, rows] += (T - 1) / strata * term(rows, t)
-    return SampledLedger(prior_term(schedule, x_0), L_t, L_0, _dimensions(x_0))
+    return SampledLedger(prior_term(schedule, x_0), L_t, L_0, _dimensions(x_0),
+                         decoder is level_log_prob)
 
 def first_form_terms(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.random.Generator,
                      variance: Any = "beta", decoder: Decoder = Gaussian.log_prob) -> Array:

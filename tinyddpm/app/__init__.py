@@ -13,6 +13,7 @@ A run, in the order of its life:
     model          what a run holds: network, denoiser, samples, ledger
     fit            the training loop, with checkpoints
     folder         save and load; the file `lock`, by which only one process trains in the folder
+    shipped        the trained denoiser of digits that comes with the package
     verbs          all of it in a line each, for arrays and notebooks: fit, run.sample, run.save
 Files and pictures:
     data           your own data files, points or images

@@ -41,8 +41,12 @@ def add_command(group: Any, name: str, do: Callable, help: str,
     command = group.add_parser(name, help=help, description=description,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(do=do, command=command)
-    if do is not commands.train:
+    if do is commands.show:
         command.add_argument("run", metavar="RUN", help="a folder that train wrote")
+    elif do is not commands.train:
+        command.add_argument("run", metavar="RUN", nargs="?",
+                             help="a folder that train wrote (the trained denoiser of digits that "
+                                  "comes with the package)")
     if do is not commands.show:
         command.add_argument("--seed", type=integer_at_least(0), default=argparse.SUPPRESS,
                              help="seed of all random numbers (0)")
@@ -111,7 +115,7 @@ def add_sample(group: Any) -> None:
                           "Draw samples from a run folder.")
     command.add_argument("--n", type=integer_at_least(1), default=64, help="how many (%(default)s)")
     command.add_argument("--out", metavar="FILE.npy",
-                         help="a .png is written beside it (RUN/samples.npy)")
+                         help="a .png is written beside it (RUN/samples.npy, or samples.npy)")
     command.add_argument("--force", action="store_true", help="replace --out if it exists")
     command.add_argument("--steps", type=integer_at_least(1),
                          help="DDIM with so many steps, in place of Algorithm 2")
@@ -119,11 +123,14 @@ def add_sample(group: Any) -> None:
 
 
 def add_elbo(group: Any) -> None:
-    command = add_command(group, "elbo", commands.elbo,
+    command = add_command(group, "elbo", commands.print_elbo,
                           "print the ledger of a run's held-out data",
                           "Print the ELBO of held-out data, term by term.")
     command.add_argument("--n", type=integer_at_least(2), default=200,
                          help="items at the most (%(default)s)")
+    command.add_argument("--times", type=integer_at_least(2), metavar="K",
+                         help="evaluate the denoiser K times for each item, an even number, in "
+                              "place of T times: for many items, --n 10000 --times 20")
     command.add_argument("--data", metavar="FILE",
                          help="data of the run's kind, as for train (the run's held-out data)")
     command.add_argument("--variance", choices=settings.VARIANCES,
@@ -150,7 +157,7 @@ def likely_option(do: Callable, word: str) -> str | None:
         return "--n"
     if Path(word).suffix == (".npy" if do is commands.sample else ".json"):
         return "--out"
-    return "--data" if do is commands.elbo else None
+    return "--data" if do is commands.print_elbo else None
 
 
 @one_sentence_for_mistakes()

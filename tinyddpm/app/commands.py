@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import data, files, info, plot, run as runs, settings  # `run` is a Run in this file
+from .. import elbo
+from . import data, files, info, plot, run as runs, settings, shipped  # `run` is a Run here
 from .console import (ledger_to_dict, progress_bar, progress_over, say_why_negative,
                       train_with_bar, write_json, write_picture)
 from .model import chain_length
@@ -108,14 +109,19 @@ def show(arguments: argparse.Namespace) -> None:
     print(info.describe(Path(arguments.run)))
 
 
+def open_run(folder: str | None) -> runs.Run:
+    """The run in a folder; None: the trained denoiser of digits that comes with the package."""
+    return shipped.digits() if folder is None else runs.load(folder)[0]
+
+
 def sample(arguments: argparse.Namespace) -> None:
-    run, _ = runs.load(arguments.run)
+    run = open_run(arguments.run)
     # RUN/samples.npy is the command's own file, which the next call replaces.
-    out = Path(arguments.out) if arguments.out else Path(arguments.run) / "samples.npy"
+    out = Path(arguments.out or Path(arguments.run or ".") / "samples.npy")
     if out.suffix != ".npy" or out.name == "held_out.npy":
         raise ValueError(f"--out {str(out)!r}: samples are written to a .npy file, with a .png "
                          f"beside it; held_out.npy is a run's own file")
-    may_exist = arguments.force or not arguments.out
+    may_exist = arguments.force or bool(arguments.run and not arguments.out)
     check_out(out, may_exist)
     check_out(out.with_suffix(".png"), may_exist)
     runs.check_size("n", arguments.n, run.settings["shape"])
@@ -192,8 +198,8 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def elbo(arguments: argparse.Namespace) -> None:
-    run, _ = runs.load(arguments.run)
+def print_elbo(arguments: argparse.Namespace) -> None:
+    run = open_run(arguments.run)
     held_out = run.held_out
     if arguments.data:
         table = data.read(arguments.data, run.settings["columns"])
@@ -221,15 +227,20 @@ def elbo(arguments: argparse.Namespace) -> None:
     def progress(times: Any) -> Iterator:
         return with_estimate(progress_over("ledger")(times), len(times), estimate)
 
+    options = {"variance": variance, "progress": progress}
     with np.errstate(over="ignore", invalid="ignore"):  # checked below
-        ledger = run.ledger(items, rng, variance=variance, progress=progress)
-    if not np.isfinite(ledger.terms).all():
+        if arguments.times is None:
+            ledger: elbo.Ledger | elbo.SampledLedger = run.ledger(items, rng, **options)
+        else:
+            ledger = run.sampled_ledger(arguments.times, items, rng, **options)
+    if not np.isfinite(ledger.summary()["total"][0]):
         raise ValueError(f"run = {arguments.run!r} gives a ledger that is not finite: "
                          f"its training has diverged")
-    print(f"-ELBO of {len(items)} items, T = {run.schedule.T}, variance {variance}")
+    sampled = f", {arguments.times} evaluations for each item" if arguments.times else ""
+    print(f"-ELBO of {len(items)} items, T = {run.schedule.T}{sampled}, variance {variance}")
     print(ledger)
     if not run.is_images:
         say_why_negative(ledger)
     if out is not None:
-        write_json(out, {"run": str(arguments.run), "variance": variance,
+        write_json(out, {"run": arguments.run, "variance": variance,
                          "ledger": ledger_to_dict(ledger, in_bits=run.is_images)})

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elbo import LABELS, Ledger
+from ..elbo import LABELS, Ledger, SampledLedger
 from ..gaussian import Array
 from . import files, run as runs
 
@@ -187,7 +187,7 @@ def say(text: str) -> None:
     print("\n" + textwrap.fill(text, 90))
 
 
-def say_why_negative(ledger: Ledger) -> None:
+def say_why_negative(ledger: Ledger | SampledLedger) -> None:
     if ledger.summary()["L_0"][0] < 0:
         say("L_0 is negative because it is -log of a density, and a density may be larger than 1.")
 
@@ -206,7 +206,8 @@ def print_beside_optimum(ledger: Ledger, optimal: Ledger, exact: dict[str, float
     print(f"{'data entropy':14}{'':34}{entropy:14.4f}")
 
 
-def ledger_to_dict(ledger: Ledger, in_bits: bool = True) -> dict[str, dict[str, float]]:
+def ledger_to_dict(ledger: Ledger | SampledLedger,
+                   in_bits: bool = True) -> dict[str, dict[str, float]]:
     """The ledger for report.json.  in_bits: with bits per dimension, for data of 256 levels."""
     report = {}
     for name, (mean, error) in ledger.summary().items():

@@ -136,15 +136,30 @@ class Run(NamedTuple):
         product over the coordinates.  So Σ log scale is added to L_0.
         denoiser: the run's own by default.  options: those of `elbo.ledger`.
         """
-        options = {"variance": self.settings["variance"], "decoder": self.decoder,
-                   "clip": self.clip, "progress": bar_if_interactive("ledger"), **options}
-        denoiser = self.denoiser if denoiser is None else denoiser
         items = self.held_out[:200] if items is None else np.asarray(items)
-        rng = np.random.default_rng(rng)
-        ledger = elbo.ledger(self.schedule, denoiser, self.encode(items), rng, **options)
-        if not self.is_images:
-            ledger.terms[:, 0] += np.log(self.settings["scale"]).sum()
+        denoiser = self.denoiser if denoiser is None else denoiser
+        ledger = elbo.ledger(self.schedule, denoiser, self.encode(items),
+                             np.random.default_rng(rng), **self._of_ledger(options))
+        ledger.terms[:, 0] += self._log_scale()
         return ledger
+
+    def sampled_ledger(self, times: int, items: Array | None = None,
+                       rng: np.random.Generator | int = 0, **options: Any) -> elbo.SampledLedger:
+        """`elbo.sampled_ledger` of data: so many evaluations of the denoiser for each item.
+
+        items: None: all that are held out.  The rest as in `ledger`.
+        """
+        items = self.held_out if items is None else np.asarray(items)
+        sampled = elbo.sampled_ledger(self.schedule, self.denoiser, self.encode(items),
+                                      np.random.default_rng(rng), times, **self._of_ledger(options))
+        return sampled._replace(L_0=sampled.L_0 + self._log_scale())
+
+    def _of_ledger(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"variance": self.settings["variance"], "decoder": self.decoder,
+                "clip": self.clip, "progress": bar_if_interactive("ledger"), **options}
+
+    def _log_scale(self) -> float:
+        return 0.0 if self.is_images else np.log(self.settings["scale"]).sum()
 
     # Two verbs.  verbs.py imports this file, so it is imported when they are called.
 
