@@ -15,6 +15,7 @@ A run, in the order of its life:
     folder         save and load; the file `lock`, by which only one process trains in the folder
     shipped        the trained denoiser of digits that comes with the package
     verbs          all of it in a line each, for arrays and notebooks: fit, run.sample, run.save
+    ranks          several processes that work on one run, by MPI
 Files and pictures:
     data           your own data files, points or images
     inspection     what an array is, or why it cannot be trained on, in words

@@ -10,17 +10,18 @@ import signal
 import sys
 import textwrap
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..elbo import LABELS, Ledger, SampledLedger
 from ..gaussian import Array
-from . import files, run as runs
+from . import files, ranks, run as runs
 
 EXIT_CODE_OF_SIGPIPE = 128 + 13  # what a shell reports of a program that a closed pipe has ended
 
@@ -35,7 +36,7 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
     resume: the folder that the command trains in; an interrupt then tells how to continue there.
     Exit code after an interrupt: 128 and the number of the signal, so 130 after Ctrl-C.
     """
-    with _streams_for_any_text(), _settings_of_the_process() as received:
+    with _one_voice(), _streams_for_any_text(), _settings_of_the_process() as received:
         try:
             try:
                 yield
@@ -45,14 +46,45 @@ def one_sentence_for_mistakes(resume: Path | str | None = None) -> Iterator[None
             sentence = "tinyddpm: interrupted"
             if resume is not None and (Path(resume) / "settings.json").exists():
                 sentence += f"; continue with {shell_command('train', '--resume', resume)}"
-            print(sentence, file=sys.stderr)
-            sys.exit(128 + (received[-1] if received else signal.SIGINT))
+            _end(sentence, 128 + (received[-1] if received else signal.SIGINT))
         except (ValueError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
             _drop_what_cannot_be_printed()
             if isinstance(error, BrokenPipeError):
                 sys.exit(EXIT_CODE_OF_SIGPIPE)
-            print(f"tinyddpm: {_reason(error)}", file=sys.stderr)
-            sys.exit(2)
+            _end(f"tinyddpm: {_reason(error)}", 2)
+        except Exception:  # a fault of this package; the other ranks would wait without end
+            if ranks.ranks() > 1:
+                _end(traceback.format_exc(), 1)
+            raise
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several ranks, only rank 0 prints."""
+    try:
+        rank = ranks.rank()
+    except ValueError as error:
+        print(f"tinyddpm: {error}", file=sys.stderr)
+        sys.exit(2)
+    with ExitStack() as afterwards:
+        if rank > 0:
+            nowhere = afterwards.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            afterwards.enter_context(redirect_stdout(nowhere))
+            afterwards.enter_context(redirect_stderr(nowhere))
+        yield
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    """Print a sentence, and end with an exit code.
+
+    If all ranks come to this end, rank 0 prints.  Otherwise this rank does, and ends the others.
+    """
+    if ranks.end_together():
+        print(sentence, file=sys.stderr)
+        sys.exit(code)
+    print(f"{sentence} (rank {ranks.rank()} of {ranks.ranks()})", file=sys.__stderr__, flush=True)
+    ranks.abort(code)
+    raise SystemExit(code)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from . import ranks
+
 
 def replace(path: Path, write: Callable[[BinaryIO], Any], patience: float = 10.0) -> None:
     """Write a file under a temporary name by write(file), then rename it to `path`.
@@ -17,8 +19,11 @@ def replace(path: Path, write: Callable[[BinaryIO], Any], patience: float = 10.0
     The old file stays until all of the new one is on the disk.  The temporary name has the process
     id: two processes may write one path, and the last one wins.
     patience: seconds to try again on Windows, while another program has the old file open.
+    Of several ranks only rank 0 writes.
     OSError: the file cannot be written; the temporary file is removed.
     """
+    if ranks.rank() > 0:
+        return
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w+b") as file:  # "+": np.save then reports why writing fails

@@ -15,8 +15,9 @@ from .. import elbo, training
 from ..gaussian import Array
 from ..images import bits, muon, pixels
 from ..network import Network
-from ..network.threads import gradient_in_halves, one_blas_thread
+from ..network.threads import one_blas_thread
 from ..reverse import variance_table
+from . import ranks
 from .datasets import DataSet
 from .folder import draw_loss, read_log, save
 from .model import LogRow, Run
@@ -86,7 +87,7 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
     limit = 60 * settings["minutes"] if by_clock else np.inf
 
     def elapsed() -> float:
-        return before + time.monotonic() - began
+        return ranks.agree(before + time.monotonic() - began)
 
     def share_of_time() -> float:
         return elapsed() / limit
@@ -95,7 +96,7 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         return run.encode(dataset.draw(rng, n)).astype(np.float32)
 
     def differentiate(objective: Callable) -> Callable:
-        return gradient_in_halves(value_and_grad(objective), LEAST_TO_HALVE[settings["kind"]])
+        return ranks.shared_gradient(value_and_grad(objective), LEAST_TO_HALVE[settings["kind"]])
 
     last_step = settings["steps"]
     if by_clock:  # there is no last step; 0 if the minutes are over already
@@ -115,7 +116,7 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
         return run._replace(state=state, generator=generator, log=rows)
 
     def checkpoint() -> None:
-        if folder is not None:
+        if folder is not None and ranks.rank() == 0:
             state, generator = latest
             save(folder, run._replace(state=state), generator, log)
 

@@ -34,7 +34,7 @@ from ..gaussian import Array
 from ..network import Network
 from ..network.weights import unpack
 from ..schedule import Schedule
-from . import files, plot, readers
+from . import files, plot, ranks, readers
 from .model import LogRow, Run, make_network, make_table
 from .settings import MOST, Settings, check_settings, with_current_names
 
@@ -106,6 +106,10 @@ def locked(folder: Path | str, new: bool = False) -> Iterator[None]:
     ValueError: another process trains in it; new, and it has a run; not new, and it has none.
     """
     folder = Path(folder)
+    ranks.wait_for_all()  # all have looked at the folder as it was
+    if ranks.rank() > 0:  # rank 0 has the lock, and it alone writes
+        yield
+        return
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     before = set() if folder in made else set(folder.glob("*"))
     if new:

@@ -13,10 +13,10 @@ from ..decoder import from_levels, level_log_prob, to_images
 from ..gaussian import Array, Gaussian
 from ..images import pixels
 from ..network import Network, conv_denoiser, mlp
-from ..network.threads import denoise_in_halves, last_in_halves
 from ..network.weights import count
 from ..reverse import Denoiser
 from ..schedule import Schedule
+from . import ranks
 from .settings import LEAST_TO_HALVE, Settings, check_size
 
 Progress = Callable[[Iterable], Iterable]  # a function that wraps the steps, as tqdm does
@@ -76,7 +76,7 @@ class Run(NamedTuple):
     def denoiser(self) -> Denoiser:
         """(x_t, t) → ε̂, or (ε̂, log_var_fraction) for a learned variance; with the EMA weights."""
         denoiser = training.denoiser(self.schedule, self.network, self.state.ema, self.predicts)
-        return denoise_in_halves(denoiser, LEAST_TO_HALVE[self.settings["kind"]])
+        return ranks.shared_denoiser(denoiser, LEAST_TO_HALVE[self.settings["kind"]])
 
     @property
     def decoder(self) -> elbo.Decoder:
@@ -215,7 +215,7 @@ def draw_samples(run: Run, x_T: Array, rng: np.random.Generator, steps: int | No
 
     caller = threading.get_ident()
     with np.errstate(over="ignore", invalid="ignore"):  # the caller checks x_0
-        return last_in_halves(chain, x_T, rng, least)
+        return ranks.shared_samples(chain, x_T, rng, least)
 
 
 def make_table(histograms: Any, schedule: Schedule) -> pixels.Table:

@@ -33,7 +33,7 @@ def world() -> Any:
         return None
     try:
         from mpi4py import MPI
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter: mpi4py without an MPI library
         raise ValueError("mpiexec started several processes, which need mpi4py: "
                          "pip install 'tinyddpm[mpi]'") from None
     return MPI.COMM_WORLD
@@ -52,6 +52,12 @@ def ranks() -> int:
 def agree(value: Any) -> Any:
     """Rank 0's value, on all ranks: for a clock, which each process reads at another moment."""
     return value if world() is None else world().bcast(value)
+
+
+def wait_for_all() -> None:
+    """Go on when all ranks are here."""
+    if world() is not None:
+        world().Barrier()
 
 
 def part(n: int, of: int | None = None) -> slice:
@@ -97,7 +103,8 @@ def shared_denoiser(denoiser: Callable, least: int = 2) -> Callable:
             if threads.IS_HALF.get() or len(x_t) < max(least, ranks()):
                 return denoiser(x_t, t)
             rows = part(len(x_t))
-            outputs = world().allgather(denoiser(x_t[rows], t[rows] if np.ndim(t) else t))
+            own_t = t[rows] if isinstance(t, np.ndarray) else t
+            outputs = world().allgather(denoiser(x_t[rows], own_t))
         if isinstance(outputs[0], tuple):
             return tuple(np.concatenate(parts) for parts in zip(*outputs))
         return np.concatenate(outputs)
@@ -133,11 +140,18 @@ def shared_samples(sampler: Callable, x: Array, rng: np.random.Generator, least:
     return np.concatenate(world().allgather(np.concatenate(outputs)))
 
 
-def all_failed(seconds: float = 2.0) -> bool:
-    """Whether every rank calls this within so many seconds: they all met the same mistake."""
+def end_together(seconds: float = 2.0) -> bool:
+    """Whether every rank calls this within so many seconds: then all have come to the same end."""
+    if world() is None:
+        return True
     request, end = world().Ibarrier(), time.monotonic() + seconds
     while time.monotonic() < end:
         if request.Test():
             return True
         time.sleep(0.01)
     return False
+
+
+def abort(code: int) -> None:
+    """End the other ranks, which may wait for this one, and then this one."""
+    world().Abort(code)
