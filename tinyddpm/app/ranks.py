@@ -10,7 +10,7 @@ prints and writes files.  Without mpiexec there is one rank, and MPI is not impo
 """
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -112,13 +112,19 @@ def shared_denoiser(denoiser: Callable, least: int = 2) -> Callable:
 
 
 class RowsOf:
-    """A generator whose normal draws are those for some rows of a batch of n."""
+    """A generator for some rows of a batch of n, whose halves have generators of their own."""
 
-    def __init__(self, rng: np.random.Generator, rows: slice, n: int):
-        self.rng, self.rows, self.n = rng, rows, n
+    def __init__(self, rows: slice, n: int, generators: Sequence[np.random.Generator]):
+        self.parts = []
+        for half, generator in zip((range(n // 2), range(n // 2, n)), generators):
+            own = slice(max(rows.start - half.start, 0), max(rows.stop - half.start, 0))
+            if half[own]:
+                self.parts.append((generator, len(half), own))
 
     def standard_normal(self, size: tuple[int, ...], dtype: Any = np.float64) -> Array:
-        return self.rng.standard_normal((self.n, *size[1:]), dtype)[self.rows]
+        draws = [generator.standard_normal((length, *size[1:]), dtype)[own]
+                 for generator, length, own in self.parts]
+        return np.concatenate(draws)
 
 
 def shared_samples(sampler: Callable, x: Array, rng: np.random.Generator, least: int = 2) -> Array:
@@ -127,17 +133,11 @@ def shared_samples(sampler: Callable, x: Array, rng: np.random.Generator, least:
     As there, each half of x has a generator of its own.  A rank draws the noise of a whole half and
     takes its own rows, so the samples do not depend on the number of ranks.
     """
-    n = len(x)
-    if world() is None or n < max(least, ranks()):
+    if world() is None or len(x) < max(least, ranks()):
         return threads.last_in_halves(sampler, x, rng, least)
-    mine, outputs = part(n), []
-    for half, generator in zip((slice(0, n // 2), slice(n // 2, n)), rng.spawn(2)):
-        start, stop = max(mine.start, half.start), min(mine.stop, half.stop)
-        if start < stop:
-            rows = slice(start - half.start, stop - half.start)
-            draws = RowsOf(generator, rows, half.stop - half.start)
-            outputs.append(threads.last_alone(sampler, x[start:stop], draws))
-    return np.concatenate(world().allgather(np.concatenate(outputs)))
+    rows = part(len(x))
+    mine = threads.last_alone(sampler, x[rows], RowsOf(rows, len(x), rng.spawn(2)))
+    return np.concatenate(world().allgather(mine))
 
 
 def end_together(seconds: float = 2.0) -> bool:
