@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 DEMOS = ("explore", "forward", "reparameterise", "posterior", "noise_or_image", "bound", "ledger",
          "surprises", "toys", "few_steps", "mnist", "denoise", "interpolate", "inpaint",
          "rate_distortion", "file_size", "guidance", "ladder")
-INSTRUMENTS = ("benchmark", "judge", "kill_matrix")
+INSTRUMENTS = ("benchmark", "judge", "kill_matrix", "machines")
 PICTURES = {"toys": ("toys.gif", "toys.png"), "mnist": ("reverse.gif", "progressive.png")}
 
 

@@ -7,7 +7,8 @@ Each library runs in a process of its own, and they take turns, one round each, 
 on the machine affects all of them.  All have the same networks, weights, batches and Adam; a
 training step goes from x_0 to new weights.  Printed are the median, the spread (first and third
 quartile of the rounds), and the ratio of our time to theirs, below 1 where we are faster: the
-median of the rounds' own ratios.  Writes benchmark.png and report.json.
+median of the rounds' own ratios.  "two ranks" is tinyddpm under `mpiexec -n 2`, where mpi4py is
+installed; its ratios to the others are printed, too.  Writes benchmark.png and report.json.
 """
 # %%
 import argparse
@@ -25,7 +26,9 @@ import numpy as np
 
 from tinyddpm.app.console import integer_at_least, one_sentence_for_mistakes, write_json
 
-LIBRARIES = {"tinyddpm": None, "torch": "PyTorch eager", "jax": "JAX jit"}
+LIBRARIES = {"tinyddpm": None, "two ranks": "tinyddpm in two processes (MPI)",
+             "torch": "PyTorch eager", "jax": "JAX jit"}
+MODULES = {"two ranks": "mpi4py"}  # where it has another name
 WIDTH, DEPTH, T = 128, 3, 1000
 
 
@@ -176,11 +179,11 @@ def worker(name):
 
     from tinyddpm import conv_denoiser, linear, simple_loss, training
     from tinyddpm import mlp as our_mlp
+    from tinyddpm.app import ranks
     from tinyddpm.app.process import keep_freed_memory
     from tinyddpm.app.run import LEAST_TO_HALVE
     from tinyddpm.network import time_embedding
-    from tinyddpm.network.threads import (denoise_in_halves, gradient_in_halves, last_in_halves,
-                                          one_blas_thread)
+    from tinyddpm.network.threads import one_blas_thread
 
     keep_freed_memory()  # as the commands do
     schedule, library = linear(T), {"torch": Torch, "jax": Jax}.get(name)
@@ -206,7 +209,7 @@ def worker(name):
         network, weights, draw, rng = prepare(kind, width)
         if not theirs:
             def differentiate(f):
-                return gradient_in_halves(value_and_grad(f), least[kind])
+                return ranks.shared_gradient(value_and_grad(f), least[kind])
             loop = training.train(schedule, network, draw, rng, 10 ** 9, batch, simple_loss,
                                   learning_rate=lambda *_: 1e-3, differentiate=differentiate)
 
@@ -230,7 +233,7 @@ def worker(name):
         if theirs:
             return lambda x, t: theirs.guess(x, embedding(t)), draw, rng
         denoiser = training.denoiser(schedule, network, weights)
-        return denoise_in_halves(denoiser, least[kind]), draw, rng
+        return ranks.shared_denoiser(denoiser, least[kind]), draw, rng
 
     def forward(kind, batch, width, count):
         guess, draw, rng = guesser(kind, width)
@@ -244,7 +247,7 @@ def worker(name):
         if not theirs:
             def sampler(x, rng):
                 return ancestral_sampling(schedule, guess, x, rng, start=count)
-            return lambda: last_in_halves(sampler, draw(rng, batch), rng, least[kind]).sum()
+            return lambda: ranks.shared_samples(sampler, draw(rng, batch), rng, least[kind]).sum()
 
         def plain_algorithm_2():
             x = draw(rng, batch)
@@ -261,7 +264,7 @@ def worker(name):
         return lambda: (a @ a)[0, 0]
 
     kinds = {"steps": steps, "forward": forward, "sampling": sampling, "product": product}
-    for line in sys.stdin:
+    for line in iter(lambda: next_job(ranks), ""):
         what, *arguments = json.loads(line)
         if what == "memory":
             answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -277,12 +280,28 @@ def worker(name):
             answer = time.perf_counter() - began
             if not np.isfinite(value):
                 raise FloatingPointError(f"{key} gave {value}")
-        print(json.dumps(answer), flush=True)
+        if ranks.rank() == 0:
+            print(json.dumps(answer), flush=True)
+
+
+def next_job(ranks):
+    """The next line of stdin; rank 0 reads it, and the other ranks sleep until they get it."""
+    world = ranks.world()
+    if ranks.rank() == 0:
+        line = sys.stdin.readline()
+        for other in range(1, ranks.ranks()):
+            world.send(line, other)
+        return line
+    while not world.iprobe():  # recv alone would keep a core busy while another library computes
+        time.sleep(0.001)
+    return world.recv()
 
 
 class Process:
     def __init__(self, name):
         command = [sys.executable, __file__, "--worker", name]
+        if name == "two ranks":
+            command = ["mpiexec", "-n", "2", *command]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
@@ -368,7 +387,7 @@ def draw(out, seconds, names):
     from tinyddpm.app import plot
 
     figure, (ax,) = plot.new_figure(1, 8, 0.3 * len(seconds) + 1)
-    for name, colour in zip(names, (plot.MODEL, plot.DATA, plot.EXACT)):
+    for name, colour in zip(names, (plot.MODEL, plot.OTHERS[0], plot.DATA, plot.EXACT)):
         for row, taken in enumerate(seconds.values()):
             ax.scatter(taken[name], [row] * len(taken[name]), color=colour, s=9, alpha=0.6,
                        label=name if row == 0 else None)
@@ -385,7 +404,7 @@ def main(out, rounds, quick, as_json):
             print(*lines, **options)
 
     installed = [name for name, label in LIBRARIES.items()
-                 if label is None or importlib.util.find_spec(name)]
+                 if label is None or importlib.util.find_spec(MODULES.get(name, name))]
     skipped = [label for name, label in LIBRARIES.items() if name not in installed]
     others = installed[1:]
     facts = machine()
@@ -393,7 +412,8 @@ def main(out, rounds, quick, as_json):
     processes = {name: Process(name) for name in installed}
     seconds, report = {}, {"seed": 0, "machine": facts, "skipped": skipped, "jobs": {}}
     titles = "".join(f"{name:>26}" for name in installed)
-    say(f"\n{'':34}{titles}" + "".join(f"{'ours / ' + name:>15}" for name in others))
+    say(f"\n{'':34}{titles}" + "".join(f"{'ours / ' + name:>18}" for name in others)
+        + "".join(f"{'two ranks / ' + name:>18}" for name in others[1:] if "two ranks" in others))
     for title, job in jobs(quick).items():
         is_sampling = job[0] == "sampling"
         count = 1 if is_sampling else job[-1]
@@ -406,12 +426,16 @@ def main(out, rounds, quick, as_json):
         ratios = {}
         for name in others:
             ratios[name] = float(np.median(np.divide(taken["tinyddpm"], taken[name])))
+        for name in others if "two ranks" in others else []:
+            if name != "two ranks":
+                ratio = np.median(np.divide(taken["two ranks"], taken[name]))
+                ratios[f"two ranks / {name}"] = float(ratio)
         if job[1] == "conv" and is_sampling:
             title += f" (per {job[-1]} steps)"
         milliseconds = {name: q.tolist() for name, q in quartiles.items()}
         report["jobs"][title] = {"milliseconds": milliseconds, "ratio": ratios}
         columns = "".join(f"{q[1]:10.2f} ms {q[0]:5.2f}–{q[2]:<6.2f}" for q in quartiles.values())
-        say(f"{title:34}{columns}" + "".join(f"{r:15.2f}" for r in ratios.values()), flush=True)
+        say(f"{title:34}{columns}" + "".join(f"{r:18.2f}" for r in ratios.values()), flush=True)
 
     product = np.min([processes["tinyddpm"].ask("product") for _ in range(rounds)])
     peak = 2 * 2000 ** 3 / product
@@ -428,7 +452,7 @@ def main(out, rounds, quick, as_json):
         process.ask("steps", "conv", 128, 32, 1 if quick else 3)
         report["peak_memory_mb"][name] = process.ask("memory")
         process.close()
-    names = "numpy", *installed
+    names = "numpy", *(name for name in installed if name != "two ranks")
     report["import_seconds"] = {name: import_seconds(name, 3 if quick else 9) for name in names}
     memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in report["peak_memory_mb"].items())
     imports = ", ".join(f"{name} {s:.2f} s" for name, s in report["import_seconds"].items())

@@ -36,6 +36,8 @@ def load(name):
 def test_demo(demo, tmp_path):
     if demo.stem == "file_size":
         pytest.importorskip("constriction", reason="pip install 'tinyddpm[coder]'")
+    if demo.stem == "machines":
+        pytest.importorskip("mpi4py", reason="pip install 'tinyddpm[mpi]'")
     command = [sys.executable, demo, "--quick", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
