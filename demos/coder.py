@@ -33,7 +33,7 @@ from tinyddpm.decoder import HALF_RANGE, from_levels, to_levels
 from tinyddpm.gaussian import standard_gaussian
 
 GRID = 4        # grid steps in a standard deviation √β_t
-Q_WINDOW = 26   # grid steps to each side of q's mean: 6.5 standard deviations
+Q_WINDOW = 22   # grid steps to each side of q's mean: 5.5 standard deviations
 P_WINDOW = 32   # of p_θ's mean; numbers further away take an escape
 FARTHEST = 2 ** 20  # grid steps that an escape can tell
 SPARE = 64      # bits that always stay on the stack
@@ -57,6 +57,10 @@ class Model(NamedTuple):
     def spacing(self, t: int) -> float:
         """δ_t; for t = 0 that of x_1."""
         return float(np.sqrt(self.schedule.beta[max(t, 1)])) / GRID
+
+    def last_window(self) -> int:
+        """The window of x_T in grid steps: 7 standard deviations of N(0, 1)."""
+        return int(np.ceil(7 / self.spacing(self.schedule.T)))
 
     def reverse(self, x_t: Array, t: int) -> Gaussian:
         """p_θ(x_{t−1} | x_t); the denoiser computes in float32."""
@@ -100,22 +104,22 @@ def push_q(stack: Any, x_t: Array, q: Gaussian, spacing: float) -> None:
     stack.encode_reverse(steps, _gaussians(Q_WINDOW), mean, std)
 
 
-def push_p(stack: Any, x: Array, p: Gaussian, spacing: float) -> None:
+def push_p(stack: Any, x: Array, p: Gaussian, spacing: float, window: int = P_WINDOW) -> None:
     """Push x, the shape of the mean.  At the edge of the window, how far beyond it x is, too."""
     nearest, mean, std = _from_nearest(p, spacing)
     steps = (np.rint(x / spacing) - nearest).ravel()
-    beyond = abs(steps) - P_WINDOW
+    beyond = abs(steps) - window
     escapes = beyond[beyond >= 0].astype(np.int32)
     if escapes.size:
         stack.encode_reverse(escapes, constriction.stream.model.Uniform(FARTHEST))
-    inside = np.clip(steps, -P_WINDOW, P_WINDOW).astype(np.int32)
-    stack.encode_reverse(inside, _gaussians(P_WINDOW), mean, std)
+    inside = np.clip(steps, -window, window).astype(np.int32)
+    stack.encode_reverse(inside, _gaussians(window), mean, std)
 
 
-def pop_p(stack: Any, p: Gaussian, spacing: float) -> Array:
+def pop_p(stack: Any, p: Gaussian, spacing: float, window: int = P_WINDOW) -> Array:
     nearest, mean, std = _from_nearest(p, spacing)
-    steps = stack.decode(_gaussians(P_WINDOW), mean, std)
-    at_edge = abs(steps) == P_WINDOW
+    steps = stack.decode(_gaussians(window), mean, std)
+    at_edge = abs(steps) == window
     if at_edge.any():
         beyond = stack.decode(constriction.stream.model.Uniform(FARTHEST), int(at_edge.sum()))
         steps[at_edge] += np.sign(steps[at_edge]) * beyond
@@ -190,7 +194,7 @@ def send(stack: Any, model: Model, x_0: Array) -> Sent:
         nats += (q.log_prob(x_t) - log_p).sum()
         x_prev = x_t
     last = standard_gaussian(x_prev)
-    push_p(stack, x_prev, last, model.spacing(T))
+    push_p(stack, x_prev, last, model.spacing(T), model.last_window())
     pushed[T] = change()
     nats -= last.log_prob(x_prev).sum()
     return Sent(pushed, popped, nats / np.log(2), begin - lowest)
@@ -199,7 +203,7 @@ def send(stack: Any, model: Model, x_0: Array) -> Sent:
 def receive(stack: Any, model: Model, shape: tuple[int, ...]) -> Array:
     """Pop a batch of items of this shape, (B, …), from the stack."""
     T = model.schedule.T
-    x = pop_p(stack, standard_gaussian(np.zeros(shape)), model.spacing(T))
+    x = pop_p(stack, standard_gaussian(np.zeros(shape)), model.spacing(T), model.last_window())
     for t in range(T, 0, -1):
         p = model.reverse(x, t)
         if t == 1:

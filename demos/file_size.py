@@ -113,21 +113,21 @@ def draw(table, own, first_form, sent, digits):
     bars.set_yticks(places, names)
     bars.invert_yaxis()
     bars.set_title("Bits per pixel, lossless", loc="left", fontsize=11)
-    bars.legend(frameon=False, fontsize=9)
+    figure.legend(frameon=False, fontsize=9, loc="outside lower left", ncols=2)
 
-    pixels = digits.size
-    pushed = sum(batch.pushed for batch in sent) / pixels
-    popped = sum(batch.popped for batch in sent) / pixels
-    t = np.arange(len(pushed))
-    along.fill_between(t, pushed - popped, color=plot.MODEL, alpha=0.3, linewidth=0)
-    along.plot(t, pushed, color=plot.MODEL, label="pushed: $-\\log_2 p_\\theta(x_t|\\,x_{t+1})$")
-    along.plot(t, popped, color=plot.DATA, linestyle="--",
-               label="popped: $-\\log_2 q(x_t|\\,x_{t-1})$")
+    pushed = sum(batch.pushed for batch in sent) / digits.size
+    popped = sum(batch.popped for batch in sent) / digits.size
+    t = np.arange(1, len(pushed))
+    height = pushed[:-1].cumsum() - popped[1:].cumsum()  # after x_t is popped and x_{t−1} pushed
+    along.plot(t, height, color=plot.MODEL)
+    along.plot([t[-1], t[-1]], [height[-1], own], color=plot.MODEL)
+    along.annotate(f"at last $x_T$ is pushed: {own:.2f} remain", (t[-1], own), (0.97, 0.93),
+                   textcoords="axes fraction", ha="right", fontsize=9)
     along.axhline(0, color=plot.EXACT, linewidth=0.5)
-    along.set(xlabel="t", ylabel="bits per pixel")
-    along.set_title("Each step pays and gets back; the file is the difference", loc="left",
-                    fontsize=11)
-    along.legend(frameon=False, fontsize=9)
+    along.set(xlabel="t: $x_t$ popped and $x_{t-1}$ pushed", ylabel="bits per pixel on the stack",
+              ylim=(None, 2.5))
+    along.set_title("The noise $x_1 … x_T$ is borrowed from the stack\nand paid back, but for "
+                    "the bound", loc="left", fontsize=11)
     return figure
 
 

@@ -66,8 +66,8 @@ def main(out, seed, quick, run, rounds, draws=5, steps=50):
     half, whole = (float(recognised(truth, digits.held_out_labels, height).mean())
                    for height in (14, 28))
     title = f"{right:.0%} of the completed digits are recognised as the original digit (framed)"
-    answer = (f"Yes, though often as another digit: a classifier recognises {right:.0%} of the "
-              f"completed digits as the original one.  Of real digits it recognises {whole:.0%}, "
+    answer = (f"Yes: a classifier recognises {right:.0%} of the completed digits as the original "
+              f"one; most others became another digit.  Of real digits it recognises {whole:.0%}, "
               f"and {half:.0%} if it sees only their upper half.")
 
     # %%
