@@ -142,7 +142,7 @@ def test_who_asks_for_less_motion_presses_play(browser, url):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_fits_its_window(browser, url, width):
+def test_a_film_page_fits_its_window(browser, url, width):
     browser.open(url, width=width)
     assert browser.run("document.documentElement.scrollWidth") <= width
 

@@ -420,7 +420,12 @@ def test_a_sampled_ledger_of_every_t_is_the_ledger(variance):
     assert sampled.L_t == pytest.approx(np.tile(exact[:, 1:-1].sum(1), (2, 1)), rel=1e-9)
     assert sampled.summary()["total"][0] == pytest.approx(exact.sum(1).mean(), rel=1e-9)
     assert sampled.L_0 == pytest.approx(np.tile(exact[:, 0], (2, 1)), rel=1e-9)
-    assert sampled.bits_per_dim(1.0) == pytest.approx(1 / (2 * np.log(2)))
+    with pytest.raises(ValueError, match="nats of a density are not bits per dimension"):
+        sampled.bits_per_dim(1.0)
+    of_levels = sampled._replace(of_levels=True)
+    assert of_levels.bits_per_dim(1.0) == pytest.approx(1 / (2 * np.log(2)))
+    assert "bits/dim" in repr(of_levels) and "bits/dim" not in repr(sampled)
+    assert "from the draws of t and noise" in repr(sampled) and "<td>" in sampled._repr_html_()
 
 
 @pytest.mark.parametrize("times", [4, 6, 20])

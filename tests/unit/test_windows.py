@@ -96,7 +96,8 @@ def test_a_held_log_does_not_stop_a_training(windows, tmp_path, monkeypatch, rec
 def test_the_warning_is_printed_once_and_the_run_is_whole(tmp_path):
     """In a process of its own, with Python's own filter of warnings; the log is never free."""
     code = """if True:
-        import os, shutil, sys, time, tqdm  # before the platform is changed
+        import os, shutil, subprocess, sys, time, tqdm  # before the platform is changed
+        import matplotlib.figure
         from pathlib import Path
         from tinyddpm.app.command_line import main
         from tinyddpm.network.threads import one_blas_thread
@@ -124,10 +125,10 @@ def test_a_held_checkpoint_keeps_the_last_one(windows, tmp_path, monkeypatch, ca
     before = contents(run)
     hold(monkeypatch, "checkpoint.npz", 10 ** 6)
     with pytest.raises(SystemExit) as error:
-        main(["train", "--resume", str(run)])
+        main(["train", "--resume", str(run), "--steps", "70"])
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.value.code == 2 and "close the program" in message and str(run) in message
-    assert contents(run) == before
+    assert contents(run)["checkpoint.npz"] == before["checkpoint.npz"]
 
 
 def test_locks_without_fcntl(windows, tmp_path):
@@ -144,7 +145,8 @@ def test_the_end_of_a_console_acts_like_ctrl_c(windows, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "fit", lambda run, *rest: during.append(
         signal.getsignal(signal.SIGBREAK)) or run)
     main(["train", *SETTINGS, "--out", str(tmp_path / "run")])
-    assert during == [signal.default_int_handler]
+    with pytest.raises(KeyboardInterrupt):
+        during[0](signal.SIGBREAK, None)
     assert signal.getsignal(signal.SIGBREAK) == signal.SIG_DFL
 
 

@@ -107,21 +107,30 @@ def _encode_errors(stream: Any, errors: str) -> None:
         stream.reconfigure(errors=errors)
 
 
+class Interrupt:
+    """A handler of signals that acts like Ctrl-C, and keeps the signals that came."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+
+    def __call__(self, number: int, frame: Any) -> None:
+        self.received.append(number)
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def _settings_of_the_process() -> Iterator[list[int]]:
     """Warnings on one line, and signals that act like Ctrl-C; outside the main thread, neither.
 
     The list is of the signals that came.  Ctrl-C is not in it: Python handles it.
     """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
+    outer, interrupt = signal.getsignal(signal.SIGTERM), Interrupt()
+    if isinstance(outer, Interrupt):  # this context is inside another one
+        yield outer.received
         return
-
-    def interrupt(number: int, frame: Any) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt.received
+        return
     format_before, handlers_before = warnings.formatwarning, {}
     warnings.formatwarning = lambda message, *rest, **options: f"warning: {message}\n"
     for number in files.signals_to_end():
@@ -129,7 +138,7 @@ def _settings_of_the_process() -> Iterator[list[int]]:
         if signal.getsignal(number) == signal.SIG_DFL:
             handlers_before[number] = signal.signal(number, interrupt)
     try:
-        yield received
+        yield interrupt.received
     finally:
         warnings.formatwarning = format_before
         for number, handler in handlers_before.items():

@@ -143,7 +143,10 @@ def fit(run: Run, dataset: DataSet, rng: np.random.Generator, folder: Path | str
                 if is_over:
                     break
         checkpoint()
-    except (KeyboardInterrupt, BrokenPipeError):  # the latter: nobody reads the bar any more
+    except BrokenPipeError:  # nobody reads the bar any more
+        checkpoint()
+        raise
+    except KeyboardInterrupt:
         checkpoint()
         if folder is not None:
             draw_loss(folder)
