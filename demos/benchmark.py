@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyddpm.app import ranks
 from tinyddpm.app.console import integer_at_least, one_sentence_for_mistakes, write_json
 
 LIBRARIES = {"tinyddpm": None, "two ranks": "tinyddpm in two processes (MPI)",
@@ -179,7 +180,6 @@ def worker(name):
 
     from tinyddpm import conv_denoiser, linear, simple_loss, training
     from tinyddpm import mlp as our_mlp
-    from tinyddpm.app import ranks
     from tinyddpm.app.process import keep_freed_memory
     from tinyddpm.app.run import LEAST_TO_HALVE
     from tinyddpm.network import time_embedding
@@ -264,7 +264,7 @@ def worker(name):
         return lambda: (a @ a)[0, 0]
 
     kinds = {"steps": steps, "forward": forward, "sampling": sampling, "product": product}
-    for line in iter(lambda: next_job(ranks), ""):
+    for line in iter(next_job, ""):
         what, *arguments = json.loads(line)
         if what == "memory":
             answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -284,7 +284,7 @@ def worker(name):
             print(json.dumps(answer), flush=True)
 
 
-def next_job(ranks):
+def next_job():
     """The next line of stdin; rank 0 reads it, and the other ranks sleep until they get it."""
     world = ranks.world()
     if ranks.rank() == 0:
@@ -301,7 +301,7 @@ class Process:
     def __init__(self, name):
         command = [sys.executable, __file__, "--worker", name]
         if name == "two ranks":
-            command = ["mpiexec", "-n", "2", *command]
+            command = [ranks.mpiexec(), "-n", "2", *command]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
@@ -405,6 +405,8 @@ def main(out, rounds, quick, as_json):
 
     installed = [name for name, label in LIBRARIES.items()
                  if label is None or importlib.util.find_spec(MODULES.get(name, name))]
+    if ranks.mpiexec() is None and "two ranks" in installed:
+        installed.remove("two ranks")
     skipped = [label for name, label in LIBRARIES.items() if name not in installed]
     others = installed[1:]
     facts = machine()

@@ -132,9 +132,9 @@ def draw(table, own, first_form, sent, digits):
 
 
 # %%
-def read_back(path, out, run):
+def read_back(path, out, run, quick):
     """Decode a file in a process of its own; the digits that it wrote."""
-    command = [sys.executable, __file__, "--decode", path, "--out", out]
+    command = [sys.executable, __file__, "--decode", path, "--out", out] + ["--quick"] * quick
     if run is not None:
         command += ["--run", run]
     done = subprocess.run(command)
@@ -169,7 +169,7 @@ def main(out, seed, quick, run, n, steps, data_file, decode):
     content, sent = coder.encode(model, digits, run.encode, mark, rng,
                                  progress_over("coding"))
     files.replace(out / FILE, lambda file: file.write(content))
-    returned = read_back(out / FILE, out, where)
+    returned = read_back(out / FILE, out, where, quick)
     same = np.array_equal(returned, digits) and returned.dtype == digits.dtype
 
     # %% Its size.

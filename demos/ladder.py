@@ -111,7 +111,7 @@ def draw(results, minutes):
 def main(out, seed, quick, minutes, n, shown=8):
     dataset, tiny = runs.open_data("mnist"), {}
     if quick:
-        minutes, n, shown = 0.02, 4, 4
+        minutes, n, shown = 0.005, 4, 4
         tiny = {**TINY, "T": 25}  # the linear schedule takes T > 20
     digits = dataset.held_out[:n]
 

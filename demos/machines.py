@@ -97,13 +97,12 @@ def measure(quick):
 
 def on_ranks(k, quick):
     """`measure` on k ranks, in processes of their own."""
+    if ranks.mpiexec() is None:
+        raise ValueError("machines needs mpiexec and mpi4py: pip install 'tinyddpm[mpi]'")
     command = [sys.executable, __file__, "--worker"] + ["--quick"] * quick
     if k > 1:
-        command = ["mpiexec", "-n", str(k), *command]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ValueError("machines needs mpiexec and mpi4py: pip install 'tinyddpm[mpi]'") from None
+        command = [ranks.mpiexec(), "-n", str(k), *command]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"{' '.join(command[:3])} ended with exit code {done.returncode}: "
                          f"{done.stderr.strip().splitlines()[-1]}")

@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinyddpm.app import ranks
 
-MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+MPIEXEC = ranks.mpiexec()
 needs_mpi = pytest.mark.skipif(MPIEXEC is None, reason="pip install 'tinyddpm[mpi]'")
 SETTINGS = ["--data", "mnist", "--steps", "12", "--batch", "9", "--width", "4", "--depth", "1",
             "--T", "6", "--save-every", "0.01"]
@@ -108,16 +107,12 @@ def test_two_ranks_train_to_the_bytes_of_one(alone, tmp_path):
 @needs_mpi
 def test_samples_and_ledger_do_not_depend_on_the_number_of_ranks(alone, tmp_path):
     outputs = []
-    for n in (1, 2, 3):
+    for n in (1, 3):
         out = tmp_path / f"{n}.npy"
         assert tinyddpm(n, "sample", alone, "--n", 7, "--out", out).returncode == 0
-        options = ["--times", 4] if n == 3 else []
-        ledger = tinyddpm(n, "elbo", alone, "--n", 5, *options).stdout
+        ledger = tinyddpm(n, "elbo", alone, "--n", 5).stdout
         outputs.append((np.load(out).tolist(), ledger))
-    samples, ledgers = zip(*outputs)
-    assert samples[0] == samples[1] == samples[2]
-    assert ledgers[0] == ledgers[1] and "bits/dim" in ledgers[0]
-    assert ledgers[2] == tinyddpm(1, "elbo", alone, "--n", 5, "--times", 4).stdout
+    assert outputs[0] == outputs[1] and "bits/dim" in outputs[0][1]
 
 
 @needs_mpi

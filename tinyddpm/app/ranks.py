@@ -9,9 +9,12 @@ Two ranks compute what two threads compute, to the last bit (see network/threads
 prints and writes files.  Without mpiexec there is one rank, and MPI is not imported.
 """
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,12 @@ def world() -> Any:
         raise ValueError("mpiexec started several processes, which need mpi4py: "
                          "pip install 'tinyddpm[mpi]'") from None
     return MPI.COMM_WORLD
+
+
+def mpiexec() -> str | None:
+    """The launcher beside this Python, or else the one on the PATH; None: there is none."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
 
 
 def rank() -> int:
