@@ -93,12 +93,14 @@ def _from_nearest(p: Gaussian, spacing: float) -> tuple[Array, Array, Array]:
 
 
 def pop_q(stack: Any, q: Gaussian, spacing: float) -> Array:
+    """Pop a draw of q, on the grid: numbers in the shape of the mean."""
     nearest, mean, std = _from_nearest(q, spacing)
     steps = stack.decode(_gaussians(Q_WINDOW), mean, std)
     return (nearest + steps.reshape(nearest.shape)) * spacing
 
 
 def push_q(stack: Any, x_t: Array, q: Gaussian, spacing: float) -> None:
+    """Push what `pop_q` returned."""
     nearest, mean, std = _from_nearest(q, spacing)
     steps = (np.rint(x_t / spacing) - nearest).ravel().astype(np.int32)
     stack.encode_reverse(steps, _gaussians(Q_WINDOW), mean, std)
@@ -117,6 +119,7 @@ def push_p(stack: Any, x: Array, p: Gaussian, spacing: float, window: int = P_WI
 
 
 def pop_p(stack: Any, p: Gaussian, spacing: float, window: int = P_WINDOW) -> Array:
+    """Pop what `push_p` pushed."""
     nearest, mean, std = _from_nearest(p, spacing)
     steps = stack.decode(_gaussians(window), mean, std)
     at_edge = abs(steps) == window
@@ -133,6 +136,7 @@ def _in_levels(p: Gaussian) -> tuple[Any, Array, Array]:
 
 
 def push_x_0(stack: Any, x_0: Array, p: Gaussian, model: Model) -> None:
+    """Push the items with the decoder p_θ(x_0 | x_1)."""
     if model.levels:
         stack.encode_reverse(to_levels(x_0).ravel().astype(np.int32), *_in_levels(p))
     else:
@@ -140,6 +144,7 @@ def push_x_0(stack: Any, x_0: Array, p: Gaussian, model: Model) -> None:
 
 
 def pop_x_0(stack: Any, p: Gaussian, model: Model) -> Array:
+    """Pop what `push_x_0` pushed."""
     if model.levels:
         levels = stack.decode(*_in_levels(p))
         return from_levels(levels.astype(np.uint8)).astype(float).reshape(p.mean.shape)

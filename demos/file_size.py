@@ -37,8 +37,8 @@ FILE = "digits.tinyddpm"
 def model_of(run, steps):
     """The run as a `coder.Model` of so many steps.
 
-    The denoiser's fraction gives σ_t² of the run's schedule, σ_t² = β̃_t + coef_x_0²·Var(x_0 | x_t).
-    The short chain has another β̃ and another coef_x_0, and the same Var(x_0 | x_t).
+    The denoiser's fraction gives the run's σ_t² = β̃_t + coef_x_0²·Var(x_0 | x_t).  The short chain
+    has another β̃ and another coef_x_0, and the same Var(x_0 | x_t).
     """
     from coder import Model
 

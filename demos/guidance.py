@@ -124,8 +124,8 @@ def main(out, seed, quick, steps, scales=(-1, 0, 1, 3), draws=8, length=50):
     write_picture(out / "guidance.png", figure)
     answer = (f"The samples recognised as the requested digit are {recognised[0]:.0%} without the "
               f"label, {recognised[1]:.0%} with it, and {recognised[-1]:.0%} with the guidance "
-              f"weight w = {scales[-1]} (of real digits {real:.0%}).  In ε̂ = ε̂_∅ + (1 + w)·(ε̂_y − "
-              "ε̂_∅), −1 ignores the label, 0 uses it, and more amplifies what it changes.")
+              f"weight w = {scales[-1]} (of real digits {real:.0%}).  In ε̂ = ε̂_∅ + (1 + w)·"
+              "(ε̂_y − ε̂_∅), −1 ignores the label, 0 uses it, and more amplifies what it changes.")
     finish(out, answer, seed, w=scales, samples=10 * draws,
            recognised_as_requested=recognised.tolist(), real_digits_recognised=real,
            variance_relative_to_real=variety.tolist())

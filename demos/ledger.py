@@ -197,8 +197,8 @@ def main(out, seed, quick, steps):
     L_0 = f"{parts['L_0']:.2f}".replace("-", "−")
     answer = (f"Of {parts['sum L_{t-1}']:.2f} nats in Σ L_{{t−1}} the terms t = 2…{half} of {T} "
               f"hold half; L_T adds {parts['L_T']:.1g}, and L_0, of a density, is {L_0}.  With "
-              f"σ_t² = β̃_t and the exact denoiser the bound stays {with_beta_tilde:.2f} nats below "
-              f"the likelihood of N(0, ¼) at T = {largest:,}.")
+              f"σ_t² = β̃_t and the exact denoiser the bound stays {with_beta_tilde:.2f} nats "
+              f"below the likelihood of N(0, ¼) at T = {largest:,}.")
     finish(out, answer, seed, nats_by_variance=nats, entropy=data.entropy(),
            exact_optimum=exact.sum(), std_of_sum_first_and_second=sums, terms=parts,
            t_of_half_the_sum=half, weights_largest_over_smallest=weight_ratio,

@@ -106,7 +106,9 @@ def on_ranks(k, quick):
     if done.returncode:
         raise ValueError(f"{' '.join(command[:3])} ended with exit code {done.returncode}: "
                          f"{done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    numbers = json.loads(done.stdout.splitlines()[-1])
+    numbers["steps"] = {int(batch): seconds for batch, seconds in numbers["steps"].items()}
+    return numbers
 
 
 # %% The model of the cost.
@@ -130,10 +132,15 @@ def predicted(compute, k, network):
     return compute / k + network["alpha"] * starts + network["beta"] * sent * WEIGHTS
 
 
-def last_that_pays(compute, network, gain=0.8):
-    """The largest K of 2, 4, 8 … at which doubling still cut the step to 0.8 of its time."""
+def last_that_pays(compute, network, batch, gain=0.8):
+    """The largest K of 2, 4, 8 … to which doubling cut the step to 0.8 of its time or less.
+
+    K is at most the batch: then each rank has one item.
+    """
+    def time_of(k):
+        return predicted(compute, k, network)
     k = 1
-    while predicted(compute, 2 * k, network) < gain * predicted(compute, k, network):
+    while 2 * k <= batch and time_of(2 * k) <= gain * time_of(k):
         k *= 2
     return k
 
@@ -163,8 +170,9 @@ def main(out, seed, quick, worker):
     figure, (ax,) = plot.new_figure(1, 7, 4.4)
     ks = 2.0 ** np.arange(11)
     for colour, (batch, seconds) in zip((plot.MODEL, plot.DATA, plot.EXACT), alone.items()):
-        ax.plot(ks, [predicted(seconds, k, CLUSTER) for k in ks], color=colour)
-        ax.plot(ks, seconds / ks, color=colour, linestyle=":", linewidth=1)
+        possible = ks[ks <= batch]  # a rank takes one item or more
+        ax.plot(possible, [predicted(seconds, k, CLUSTER) for k in possible], color=colour)
+        ax.plot(possible, seconds / possible, color=colour, linestyle=":", linewidth=1)
         ax.plot(counts, [measured[k]["steps"][batch] for k in counts], "o", color=colour)
         ax.text(ks[0] * 1.1, 1.15 * seconds, f"batch {batch}", color=colour)
     ax.set(xscale="log", yscale="log", xlabel="K, processes", ylabel="seconds a training step",
@@ -172,7 +180,7 @@ def main(out, seed, quick, worker):
     ax.set_title("Points: measured here.  Lines: on a network of 10 Gbit/s, 20 µs (assumed);\n"
                  "dotted: without communication", loc="left", fontsize=10)
     write_picture(out / "machines.png", figure)
-    pays = {batch: last_that_pays(seconds, CLUSTER) for batch, seconds in alone.items()}
+    pays = {batch: last_that_pays(seconds, CLUSTER, batch) for batch, seconds in alone.items()}
     first = next(iter(alone))
     answer = (f"Here two take {measured[2]['steps'][first] / alone[first]:.2f} of the time of one "
               f"core for a training step of {first} digits, and "

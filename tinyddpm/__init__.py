@@ -39,6 +39,7 @@ The mathematics, in reading order:
     linear_chain   an affine denoiser: the exact likelihood, and how far below it the bound is
     toys       distributions in the plane with known densities
     checks     the checks of arguments, and their error messages
+    tables     a ledger as text
 Beyond the paper, for digits:
     images/    the prior of each pixel, a variance for each pixel, an optimiser for matrices
 Files, folders, pictures, the command line, and the verbs for a notebook:

@@ -46,6 +46,7 @@ from .forward import diffuse, forward_step, marginal, posterior
 from .gaussian import Array, Gaussian, noise_like, standard_gaussian, sum_over_dimensions
 from .reverse import Denoiser, evaluate, fixed_variance, predict, reverse_step, variance_table
 from .schedule import Schedule, cast_like
+from .tables import as_html, as_text
 
 Decoder = Callable[[Gaussian, Array], Array]
 
@@ -156,7 +157,7 @@ def hybrid_loss(schedule: Schedule, denoiser: Denoiser, x_0: Array, t: int | Arr
     """L_simple + 0.001·L_vlb, for a denoiser that learns its variance (Improved DDPM eq 16).
 
     In L_vlb the mean is held constant (a stop-gradient): L_vlb changes the mean only through the
-    weights that ε̂ and log_var_fraction share, and L_simple is "the main source of influence" on it.
+    weights that ε̂ and log_var_fraction share; L_simple is "the main source of influence" on it.
     weight: the factor of L_vlb, which is in nats per dimension here.  In OpenAI's code L_vlb is in
     bits per dimension: the same weight there counts 1/ln 2 = 1.44 times as much.
     """
@@ -191,10 +192,10 @@ class Ledger(NamedTuple):
     of_levels: bool = True
 
     def __repr__(self) -> str:
-        return as_text(self)
+        return as_text(_rows(self))
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return as_html(_rows(self))
 
     @property
     def elbo(self) -> tuple:
@@ -241,27 +242,12 @@ def check_of_levels(of_levels: bool) -> None:
 
 
 def _rows(ledger: Any) -> list[list[str]]:
-    """The rows of `summary`, as text, after a row of titles; with bits/dim for 256 levels."""
+    """The rows of `summary` as text, with a row of titles; bits/dim only for 256 levels."""
     rows = [["", "nats", "± s.e.", "bits/dim"]]
     for name, (mean, error) in ledger.summary().items():
         bits = bits_per_dim(mean, ledger.dimensions)
         rows.append([LABELS[name], f"{mean:.4f}", f"{error:.4f}", f"{bits:.4f}"])
     return rows if ledger.of_levels else [row[:3] for row in rows]
-
-
-def as_text(ledger: Any) -> str:
-    """A ledger's table: nats per item with the standard error, and bits/dim for 256 levels."""
-    lines = []
-    for name, *numbers in _rows(ledger):
-        cells = [f"{number:>{width}}" for number, width in zip(numbers, (10, 10, 11))]
-        lines.append(f"{name:14}" + "".join(cells))
-    return "\n".join(lines)
-
-
-def as_html(ledger: Any) -> str:
-    """The same table for a notebook."""
-    rows = ["".join(f"<td>{cell}</td>" for cell in row) for row in _rows(ledger)]
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
 def bits_per_dim(nats: Any, dimensions: int) -> Any:
@@ -340,11 +326,11 @@ class SampledLedger(NamedTuple):
         _, error = self.summary()["total"]
         noise = self.noise_error()
         items = np.sqrt(max(error ** 2 - noise ** 2, 0))
-        return (f"{as_text(self)}\nof ± {error:.4f}: {items:.4f} from the choice of items, "
+        return (f"{as_text(_rows(self))}\nof ± {error:.4f}: {items:.4f} from the choice of items, "
                 f"{noise:.4f} from the draws of t and noise")
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return as_html(_rows(self))
 
     def summary(self) -> dict[str, tuple]:
         """As `Ledger.summary`.  The standard error covers the choice of items and the noise."""
@@ -391,8 +377,9 @@ def sampled_ledger(schedule: Schedule, denoiser: Denoiser, x_0: Array, rng: np.r
     T, N = schedule.T, len(x_0)
     check(N > 0 and x_0.ndim > 1, "shape of x_0", x_0.shape, "(N, …), with N >= 1")
     check_finite(x_0=x_0)
+    least = 4 if T > 1 else 2
+    check(times % 2 == 0 and times >= least, "times", times, f"an even number of {least} or more")
     strata = times // 2 - 1
-    check(times % 2 == 0 and strata >= (T > 1), "times", times, "an even number of 4 or more")
     variance = variance_table(schedule, variance)
     L_t, L_0 = np.zeros((2, 2, N))
 

@@ -249,7 +249,7 @@ def terms_from_error(schedule: Schedule, error: Any, square: Any, dimensions: in
 def optimal_variance(schedule: Schedule, error: Any, dimensions: int) -> Array:
     """The σ_t² that minimises each L_{t−1}, and L_0 if the decoder is a density.
 
-    σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D: one number for each t, for all coordinates and all x_t.
+    σ_t² = β̃_t + coef_x_0²·E‖x_0 − x̂_0‖²/D: one number for each t, for all coordinates and x_t.
     With x̂_0 = E[x_0 | x_t] it is theorem 1 of Bao et al. 2022 (arXiv 2201.06503); for other x̂_0,
     and for a σ_t² of each coordinate, see Bao et al. 2022b (arXiv 2206.07309).
     error: (T + 1,), E‖x_0 − x̂_0‖², column 0 unused.  Returns (T + 1,), entry 0 unused.

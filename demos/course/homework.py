@@ -67,8 +67,8 @@ def q_posterior(beta, x_t, x_0, t):
 def step_term(beta, x_0, t, eps, eps_hat, variance):
     """L_{t−1} = KL(q(x_{t−1}|x_t, x_0) ‖ p_θ(x_{t−1}|x_t)) for t ≥ 2, one for each item (Ho 5).
 
-    x_t has the noise ε.  p_θ has the mean of `q_posterior` with x̂_0 in the place of x_0, where x̂_0
-    is what x_t and ε̂ imply; its variance is β_t if variance is "beta", β̃_t if it is "beta_tilde".
+    x_t has the noise ε.  p_θ has the mean of `q_posterior` with x̂_0 for x_0, where x̂_0 is what
+    x_t and ε̂ imply; its variance is β_t if variance is "beta", β̃_t if it is "beta_tilde".
     """
     raise NotImplementedError
 

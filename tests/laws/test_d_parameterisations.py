@@ -164,7 +164,7 @@ def test_a_bound_out_of_reach_changes_nothing(ddpm, case, variance):
 @for_all(case=cases(lengths=(2, 3, 5, 8, 50, 1000), smallest=1e-8, first_t=2, largest_power=0),
          share=st.floats(0, 1))
 def test_learned_variance_interpolates_logs(ddpm, case, share):
-    """σ_t² = β_t^v·β̃_t^{1−v}, √(β_t·β̃_t) for v = ½, each item with its own t (Improved DDPM 15)."""
+    """σ_t² = β_t^v·β̃_t^{1−v}, √(β_t·β̃_t) for v = ½; each item has its t (Improved DDPM 15)."""
     c, v = at(case.beta, case.t, case.x_0), share * np.cos(case.eps) ** 2
     var = ddpm.learned_variance(case.beta, case.x_0, case.t, v)
     require(var > 0, f"σ_t² = {var.min()}")

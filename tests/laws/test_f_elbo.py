@@ -141,7 +141,7 @@ def test_elbo_is_tight_for_standard_normal_data(ddpm, beta, x_0):
 
 
 class Affine:
-    """p_θ(x_{t−1}|x_t) = N(M_t·x_t + k_t, S_t) in one dimension, where ε̂ = a·x_t + c; S_1 = β_1."""
+    """p_θ(x_{t−1}|x_t) = N(M_t·x_t + k_t, S_t) in one dimension, for ε̂ = a·x_t + c; S_1 = β_1."""
 
     def __init__(self, ddpm, beta, variance, a, c):
         self.denoiser = lambda x, t: a * x + c

@@ -320,7 +320,7 @@ def test_ddim_to_0_is_the_guess(ddpm, case, eta):
 @for_all(case=cases(lengths=(2, 3, 5, 8), smallest=1e-3, first_t=2, largest_power=1),
          bounds=st.sampled_from([(-1.0, 1.0), (0.0, 1.0), (-0.3, 2.0), (0.5, 0.7)]))
 def test_ddim_derives_the_noise_from_the_clipped_guess(ddpm, case, bounds):
-    """x_s = √ᾱ_s·x̂_0 + √(1 − ᾱ_s)·ε̂, and ε̂ is that of the clipped x̂_0 (Song et al. 2021, eq 12)."""
+    """x_s = √ᾱ_s·x̂_0 + √(1 − ᾱ_s)·ε̂, with ε̂ of the clipped x̂_0 (Song et al. 2021, eq 12)."""
     t, x_t, zero = int(case.t[0]), case.x_0, 0 * case.eps
     c = at(case.beta, t, x_t)
     guess = np.clip((x_t - c.root_om * case.eps) / c.root_ab, *bounds)

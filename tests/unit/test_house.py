@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "tinyddpm"
-IN_ORDER = ["checks", "gaussian", "schedule", "forward", "reverse", "sampling", "decoder", "elbo",
-            "training", "oracle", "linear_chain", "toys"]
+IN_ORDER = ["checks", "tables", "gaussian", "schedule", "forward", "reverse", "sampling", "decoder",
+            "elbo", "training", "oracle", "linear_chain", "toys"]
 LIBRARIES = {"numpy", "autograd", "threadpoolctl"}  # the last for BLAS, where it is installed
 STANDARD = {"collections", "concurrent", "contextlib", "contextvars", "functools", "math",
             "threading", "types", "typing", "warnings"}

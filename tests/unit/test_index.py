@@ -48,7 +48,7 @@ HOUSEKEEPING = {
     "reverse": {"Prediction", "as_denoiser", "evaluate"},
     "sampling": {"SamplingStep", "final_sample"},
     "decoder": {"from_levels", "to_images"},
-    "elbo": {"as_html", "as_text", "check_of_levels", "mean_and_error"},
+    "elbo": {"check_of_levels", "mean_and_error"},
     "training": {"State", "TrainingStep", "clip_norm", "denoiser", "initial_state", "lerp",
                  "warm_up_and_decay"},
 }
